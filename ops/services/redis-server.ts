@@ -1,0 +1,120 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { createPrivateFolder, type DataFolder, type ServerUser } from './data-folder.ts';
+import { waitUntil } from './processes.ts';
+import { canInstallRedis, installRedis } from './redis-install.ts';
+import {
+  findFreePort,
+  readLogTail,
+  type ServerProcess,
+  startServer,
+  stopServer,
+} from './server-process.ts';
+
+export type RedisRequest = {
+  readonly program: string;
+  readonly folder: DataFolder;
+  readonly user: ServerUser;
+  readonly databases: number | undefined;
+  readonly port: number | undefined;
+};
+
+const programs = ['redis-server', 'valkey-server'];
+const defaultDatabases = 16;
+const startLimitMs = 20_000;
+const stopLimitMs = 5_000;
+const portAttempts = 3;
+
+/** The program of a Redis or Valkey on this machine; installs Debian's where it can, and says so. */
+export async function provideRedisProgram(say: (line: string) => void): Promise<string> {
+  const found = findProgram();
+  if (found !== undefined) return found;
+  if (canInstallRedis()) {
+    await installRedis(say);
+    const installed = findProgram();
+    if (installed !== undefined) return installed;
+  }
+  throw new Error(
+    'Redis is needed and there is none on this machine: install the package redis-server (or ' +
+      'valkey-server), or run `docker compose up -d redis` and set REDIS_URL=redis://127.0.0.1:6379, ' +
+      'or set REDIS_URL to a server of yours.',
+  );
+}
+
+/** Starts Redis on loopback without persistence; returns when it answers. */
+export async function startRedis(
+  request: RedisRequest,
+): Promise<{ server: ServerProcess; url: string; mark: string }> {
+  const folder = join(request.folder.room, 'redis');
+  createPrivateFolder(folder, request.user);
+  for (let attempt = 1; ; attempt += 1) {
+    const port = request.port ?? (await findFreePort());
+    const logFile = join(request.folder.dataDir, 'redis.log');
+    const server = await startServer({
+      command: request.program,
+      args: serverArguments(folder, port, request.databases ?? defaultDatabases),
+      user: request.user,
+      folder,
+      logFile,
+      signalOnOrphan: 'TERM',
+    });
+    const url = `redis://127.0.0.1:${port}`;
+    // Redis rewrites its command line to `redis-server 127.0.0.1:PORT`.
+    if (await becomesReady(server, url)) return { server, url, mark: `:${port}` };
+    await stopRedis(server);
+    const log = readLogTail(logFile);
+    if (attempt < portAttempts && log.includes('Address already in use')) continue;
+    throw new Error(`Redis did not start on port ${port}. Its log (${logFile}) ends:\n${log}`);
+  }
+}
+
+export async function stopRedis(server: ServerProcess): Promise<void> {
+  await stopServer(server, { gently: 'SIGTERM', firmly: 'SIGTERM' }, stopLimitMs);
+}
+
+function findProgram(): string | undefined {
+  for (const program of programs) {
+    for (const folder of (process.env['PATH'] ?? '').split(':')) {
+      if (folder !== '' && runs(join(folder, program))) return join(folder, program);
+    }
+  }
+  return undefined;
+}
+
+function runs(program: string): boolean {
+  try {
+    execFileSync(program, ['--version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function serverArguments(folder: string, port: number, databases: number): string[] {
+  const settings = {
+    '--bind': '127.0.0.1',
+    '--port': String(port),
+    '--dir': folder,
+    '--save': '',
+    '--appendonly': 'no',
+    '--databases': String(databases),
+  };
+  return Object.entries(settings).flat();
+}
+
+async function becomesReady(server: ServerProcess, url: string): Promise<boolean> {
+  const client = new Redis(url, { lazyConnect: true, retryStrategy: null });
+  client.on('error', () => undefined); // refused until it listens
+  const answers = async (): Promise<boolean> => {
+    try {
+      if (client.status !== 'ready') await client.connect();
+      return (await client.ping()) === 'PONG';
+    } catch {
+      return false;
+    }
+  };
+  const ready = await waitUntil(async () => server.hasEnded() || (await answers()), startLimitMs);
+  client.disconnect();
+  return ready && !server.hasEnded();
+}

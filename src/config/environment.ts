@@ -1,0 +1,122 @@
+import { isIPv4 } from 'node:net';
+import { environmentName } from '../domain/environment.ts';
+import { redactUrl } from '../domain/redact-url.ts';
+import type { Config } from './config.ts';
+import { type Checked, keepProblems, suggestion } from './problems.ts';
+
+/** The part of the configuration that the environment gives; `keep` is KEEP_TENANT_ID alone. */
+export type EnvironmentConfig = Pick<
+  Config,
+  | 'databaseUrl'
+  | 'redisUrl'
+  | 'queueRedisUrl'
+  | 'environment'
+  | 'keep'
+  | 'confirmation'
+  | 'logLevel'
+  | 'board'
+>;
+
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
+const LOOPBACK_NAMES = ['localhost', '::1', '[::1]'];
+const PORT_MAX = 65_535;
+
+interface UrlKind {
+  readonly protocols: readonly string[];
+  readonly example: string;
+  /** Why its path is wrong, or null. */
+  readonly pathProblem: (path: string) => string | null;
+}
+
+const POSTGRES: UrlKind = {
+  protocols: ['postgres:', 'postgresql:'],
+  example: 'postgres://user:password@127.0.0.1:5432/app',
+  pathProblem: (path) => (path.length > 1 ? null : 'it names no database'),
+};
+const REDIS: UrlKind = {
+  protocols: ['redis:', 'rediss:'],
+  example: 'redis://127.0.0.1:6379/0',
+  pathProblem: (path) =>
+    /^(\/\d*)?$/.test(path) ? null : 'what follows the host must be the number of a database',
+};
+
+/** Checks the environment's variables. Never throws; names every problem. Pure. */
+export function checkEnvironment(env: NodeJS.ProcessEnv): Checked<EnvironmentConfig> {
+  const problems: string[] = [];
+  const read = (name: string): string | null => {
+    const value = env[name]?.trim();
+    return value === undefined || value === '' ? null : value;
+  };
+  const readUrl = (name: string, kind: UrlKind, fallback?: string): string => {
+    const url = read(name) ?? fallback;
+    if (url === undefined) problems.push(`${name}: is not set, e.g. ${kind.example}`);
+    else if (url !== fallback) problems.push(...urlProblems(name, kind, url));
+    return url ?? '';
+  };
+
+  const databaseUrl = readUrl('DATABASE_URL', POSTGRES);
+  const redisUrl = readUrl('REDIS_URL', REDIS);
+  const queueRedisUrl = readUrl('QUEUE_REDIS_URL', REDIS, redisUrl);
+
+  const keep = (env['KEEP_TENANT_ID']?.split(',') ?? []).map((id) => id.trim());
+  problems.push(...keep.flatMap((id) => keepProblems('KEEP_TENANT_ID', id)));
+
+  const logLevel = read('LOG_LEVEL')?.toLowerCase() ?? 'info';
+  if (!LOG_LEVELS.includes(logLevel)) {
+    const near = suggestion(logLevel, LOG_LEVELS);
+    problems.push(`LOG_LEVEL: must be one of ${LOG_LEVELS.join(', ')}${near}`);
+  }
+
+  const host = read('BOARD_HOST') ?? '127.0.0.1';
+  const portText = read('BOARD_PORT') ?? '3000';
+  const port = /^\d+$/.test(portText) ? Number(portText) : Number.NaN;
+  const password = env['BOARD_PASSWORD'] || null;
+  if (!(port <= PORT_MAX)) problems.push(`BOARD_PORT: must be a port, 0 to ${PORT_MAX}`);
+  if (password === null && !isLoopback(host)) {
+    problems.push(
+      `BOARD_HOST: "${host}" can be reached from other machines; set BOARD_PASSWORD, or use 127.0.0.1`,
+    );
+  }
+
+  if (problems.length > 0) return { value: null, problems };
+  return {
+    value: {
+      databaseUrl,
+      redisUrl,
+      queueRedisUrl,
+      environment: environmentName(env['ENVIRONMENT']),
+      keep,
+      confirmation: env['CONFIRM_CLEANUP'] || null,
+      logLevel,
+      board: { host, port, user: read('BOARD_USER') ?? 'operator', password },
+    },
+    problems: [],
+  };
+}
+
+function urlProblems(name: string, kind: UrlKind, text: string): string[] {
+  if (!URL.canParse(text)) {
+    return [
+      `${name}: is not a URL, e.g. ${kind.example}; percent-encode special characters of the password`,
+    ];
+  }
+  const url = new URL(text);
+  const shown = redactUrl(text);
+  if (!kind.protocols.includes(url.protocol)) {
+    const allowed = kind.protocols.map((protocol) => `${protocol}//`).join(' or ');
+    // Without "//" everything behind the colon may be a secret.
+    const seen = url.host === '' ? `"${url.protocol}…"` : `"${shown}"`;
+    return [`${name}: must begin with ${allowed}, not ${seen}`];
+  }
+  if (url.hash !== '') {
+    return [`${name}: has an unescaped "#"; write %23 where the password has one`];
+  }
+  if (url.hostname === '' && !url.searchParams.has('host')) {
+    return [`${name}: names no host, e.g. ${kind.example}`];
+  }
+  const why = kind.pathProblem(url.pathname);
+  return why === null ? [] : [`${name}: ${why} ("${shown}"), e.g. ${kind.example}`];
+}
+
+const isLoopback = (host: string): boolean =>
+  LOOPBACK_NAMES.includes(host.toLowerCase()) || (isIPv4(host) && host.startsWith('127.'));

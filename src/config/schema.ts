@@ -1,0 +1,80 @@
+import { z } from 'zod';
+
+const tableName = z
+  .string()
+  .regex(/^[^.\s]+\.[^.\s]+$/, 'must be "schema.table", e.g. "public.agents"');
+
+/**
+ * The configuration file, `purge.config.{ts,mjs,json}`. Only `tenant.table` is required: everything
+ * else is read from the catalogue or has the default given here.
+ */
+export const configSchema = z.strictObject({
+  tenant: z.strictObject({
+    table: tableName,
+    /** Column that identifies a tenant; default: the primary key. */
+    key: z.string().min(1).optional(),
+    /** Column shown to people; default: `name` where the table has one. */
+    label: z.string().min(1).optional(),
+    /** Boolean column that marks test tenants; for the report. */
+    testColumn: z.string().min(1).optional(),
+    /** Tenant columns that have no foreign key. */
+    columns: z.array(z.string().min(1)).default([]),
+  }),
+  keep: z.array(z.string()).default([]),
+  levels: z.strictObject({ core: z.array(tableName).default([]) }).prefault({}),
+  tables: z
+    .record(
+      tableName,
+      z.strictObject({
+        ownedBy: z.array(z.string().min(1)).min(1).optional(),
+        onPurge: z.enum(['delete', 'keep']).optional(),
+      }),
+    )
+    .default({}),
+  allow: z.array(z.string()).default([]),
+  redis: z
+    .strictObject({
+      keys: z
+        .array(z.string().includes('{tenantId}', { error: 'must contain {tenantId}' }))
+        .default([]),
+      /** How long a purge waits for company before its sweep starts. */
+      waitMs: z.int().min(0).max(60_000).default(5_000),
+    })
+    .prefault({}),
+  batch: z
+    .strictObject({
+      targetMs: z.int().min(10).max(10_000).default(250),
+      maxRows: z.int().min(1).max(10_000_000).default(200_000),
+      /** A tenant of at most this many rows goes in one transaction. */
+      smallPurgeRows: z.int().min(0).max(100_000).default(5_000),
+      /** Connections one purge may use inside a level. */
+      connections: z.int().min(1).max(8).default(2),
+      lockTimeoutMs: z.int().min(1).max(600_000).default(2_000),
+      statementTimeoutMs: z.int().min(10).max(3_600_000).default(30_000),
+      /** Passes over one table before rows that keep arriving are reported as residue. */
+      maxPasses: z.int().min(1).max(100).default(5),
+    })
+    .prefault({}),
+  worker: z
+    .strictObject({
+      /** BullMQ workers per process, each with concurrency 1. */
+      slots: z.int().min(1).max(64).default(2),
+      lockMs: z.int().min(1_000).max(600_000).default(30_000),
+      reconcileMs: z.int().min(200).max(600_000).default(15_000),
+    })
+    .prefault({}),
+  queue: z
+    .strictObject({
+      name: z
+        .string()
+        .regex(/^[\w-]+$/, 'letters, digits, _ and - only')
+        .default('tenant-purge'),
+      prefix: z.string().min(1).default('bull'),
+    })
+    .prefault({}),
+});
+
+/** The configuration as the operator may write it. */
+export type ConfigInput = z.input<typeof configSchema>;
+/** The configuration with every default filled in. */
+export type FileConfig = z.output<typeof configSchema>;

@@ -1,0 +1,241 @@
+import type { Checkpoint } from '../domain/checkpoint.ts';
+import { PurgeError } from '../domain/errors.ts';
+import type { PlanLevel, PlanStep } from '../domain/plan.ts';
+import type { Leaf } from '../postgres/row-reader.ts';
+import type { BatchRange } from '../postgres/row-store.ts';
+import { readFault } from '../postgres/sqlstate.ts';
+import { chooseAccessPath } from './access-path.ts';
+import { type BatchSizeLimits, halveBatchSize, nextBatchSize } from './batch-size.ts';
+import type { Run } from './parts.ts';
+import type { ProgressMeter } from './progress.ts';
+import { withBackOff } from './retry.ts';
+import { checkControl, translateSignal } from './stop.ts';
+
+/** Where a step of a level is carried out. */
+export interface StepContext {
+  readonly run: Run;
+  readonly level: PlanLevel;
+  readonly step: PlanStep;
+  readonly meter: ProgressMeter;
+}
+
+/** First batch of a table, before anything is known of its speed. */
+const FIRST_BLOCKS = 128;
+const FIRST_ROWS = 2_000;
+/** Addresses fetched at once on the index path; about 10 MB. */
+const PAGE_ROWS = 100_000;
+
+/**
+ * Carries out one step to its end: passes over the table, leaf by leaf, batch by batch, until a
+ * fresh query finds nothing left to do. Goes on from `saved`, and restarts a leaf whose filenode has
+ * changed (VACUUM FULL, CLUSTER): its block numbers mean other rows now.
+ * @throws PurgeError ROWS_KEPT, RESIDUE, POISON_ROW; StopAsked; StaleFence; driver errors
+ */
+export async function runStep(context: StepContext, saved: Checkpoint | null): Promise<void> {
+  const { run, step } = context;
+  let checkpoint = saved;
+  for (;;) {
+    const pass = checkpoint?.pass ?? 1;
+    const rowsBefore = checkpoint?.rows ?? 0;
+    checkpoint = await runPass(context, pass, checkpoint);
+    const left = await withBackOff(
+      () => run.parts.reader.hasRows(step, run.purge.tenantId),
+      () => checkControl(run.control),
+    );
+    if (!left) break;
+    if (pass >= run.parts.limits.maxPasses) throw rowsRemain(context, checkpoint.rows > rowsBefore);
+    checkpoint = { ...checkpoint, pass: pass + 1, nextBlock: 0, leaf: '' };
+  }
+  const done = checkpoint;
+  await fenced(run, () => run.parts.rows.markDone(run.fence, step, done, run.parts.limits));
+}
+
+async function runPass(
+  context: StepContext,
+  pass: number,
+  saved: Checkpoint | null,
+): Promise<Checkpoint> {
+  const { run, step } = context;
+  let checkpoint: Checkpoint = saved ?? {
+    pass,
+    leaf: '',
+    filenode: 0,
+    nextBlock: 0,
+    done: false,
+    rows: 0,
+  };
+  const leaves = await withBackOff(
+    () => run.parts.reader.leaves(step),
+    () => checkControl(run.control),
+  );
+  for (const leaf of leaves) {
+    if (checkpoint.leaf !== '' && leaf.name < checkpoint.leaf) continue;
+    const resumes = checkpoint.leaf === leaf.name && checkpoint.filenode === leaf.filenode;
+    checkpoint = {
+      ...checkpoint,
+      pass,
+      leaf: leaf.name,
+      filenode: leaf.filenode,
+      nextBlock: resumes ? checkpoint.nextBlock : 0,
+    };
+    const access = chooseAccessPath({
+      ...leaf,
+      tenantRows: Math.max(run.purge.rowsExpected[step.table] ?? 0, 0),
+    });
+    checkpoint =
+      access === 'heap'
+        ? await passOverHeap(context, leaf, checkpoint)
+        : await passOverIndex(context, leaf, checkpoint);
+  }
+  return checkpoint;
+}
+
+/** Block range by block range to the end that the leaf had when the pass entered it. */
+async function passOverHeap(
+  context: StepContext,
+  leaf: Leaf,
+  start: Checkpoint,
+): Promise<Checkpoint> {
+  const { limits } = context.run.parts;
+  const rowsPerBlock = leaf.estimatedRows > 0 ? Math.max(leaf.estimatedRows / leaf.blocks, 1) : 100;
+  const sizeLimits: BatchSizeLimits = {
+    targetMs: limits.targetMs,
+    min: 1,
+    max: Math.max(1, Math.floor(limits.maxRows / rowsPerBlock)),
+  };
+  let size = Math.min(FIRST_BLOCKS, sizeLimits.max);
+  let checkpoint = start;
+  while (checkpoint.nextBlock < leaf.blocks) {
+    const from = checkpoint.nextBlock;
+    const to = Math.min(from + size, leaf.blocks);
+    const next = { ...checkpoint, nextBlock: to };
+    const result = await runSizedBatch(context, leaf, { kind: 'blocks', from, to }, next);
+    if (result.kind === 'too-slow') {
+      size = smaller(context, to - from, sizeLimits, `block ${from} of ${leaf.name}`);
+      continue;
+    }
+    checkpoint = { ...next, rows: result.checkpointRows };
+    // A short last range says nothing about the speed of a full one.
+    if (to - from === size) size = nextBatchSize(size, result.durationMs, sizeLimits);
+  }
+  return checkpoint;
+}
+
+/** The rows' addresses from the tenant's index, in heap order, page by page. */
+async function passOverIndex(
+  context: StepContext,
+  leaf: Leaf,
+  start: Checkpoint,
+): Promise<Checkpoint> {
+  const { run, step } = context;
+  const { limits } = run.parts;
+  const sizeLimits: BatchSizeLimits = { targetMs: limits.targetMs, min: 1, max: limits.maxRows };
+  let size = Math.min(FIRST_ROWS, sizeLimits.max);
+  let checkpoint = start;
+  for (;;) {
+    const page = { fromBlock: checkpoint.nextBlock, limit: PAGE_ROWS };
+    const tids = await withBackOff(
+      () => run.parts.reader.tids(step, leaf.name, run.purge.tenantId, page),
+      () => checkControl(run.control),
+    );
+    for (let index = 0; index < tids.length; ) {
+      const range: BatchRange = { kind: 'rows', tids: tids.slice(index, index + size) };
+      const next = { ...checkpoint, nextBlock: blockOf(range.tids.at(-1)) };
+      const result = await runSizedBatch(context, leaf, range, next);
+      if (result.kind === 'too-slow') {
+        size = smaller(context, range.tids.length, sizeLimits, `row ${range.tids[0]} of ${leaf.name}`);
+        continue;
+      }
+      checkpoint = { ...next, rows: result.checkpointRows };
+      index += range.tids.length;
+      if (range.tids.length === size) size = nextBatchSize(size, result.durationMs, sizeLimits);
+    }
+    if (tids.length < PAGE_ROWS) return checkpoint;
+    // A full page ended inside its last block, whose other rows the next page begins with. Only
+    // rows that stay although they were deleted could keep it there.
+    if (blockOf(tids.at(-1)) === page.fromBlock) return checkpoint;
+  }
+}
+
+type SizedResult =
+  | { readonly kind: 'done'; readonly checkpointRows: number; readonly durationMs: number }
+  | { readonly kind: 'too-slow' };
+
+async function runSizedBatch(
+  context: StepContext,
+  leaf: Leaf,
+  range: BatchRange,
+  checkpoint: Checkpoint,
+): Promise<SizedResult> {
+  const { run, level, step, meter } = context;
+  try {
+    const result = await fenced(run, () =>
+      run.parts.rows.runBatch({
+        fence: run.fence,
+        tenantId: run.purge.tenantId,
+        stage: level.stage,
+        level: level.name,
+        step,
+        leaf: leaf.name,
+        range,
+        checkpoint,
+        limits: run.parts.limits,
+      }),
+    );
+    const deleted = step.kind === 'delete' ? result.rows : 0;
+    meter.add(step.table, deleted);
+    await run.parts.failpoint('batch-committed');
+    return {
+      kind: 'done',
+      checkpointRows: checkpoint.rows + deleted,
+      durationMs: result.durationMs,
+    };
+  } catch (error) {
+    if (readFault(error).faultClass === 'shrink') return { kind: 'too-slow' };
+    throw error;
+  }
+}
+
+/** A fenced transaction with everything around it: stop check, back-off, our own signals. */
+async function fenced<Result>(run: Run, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await withBackOff(
+      async () => {
+        await checkControl(run.control);
+        await run.parts.failpoint('before-batch');
+        return work();
+      },
+      () => checkControl(run.control),
+    );
+  } catch (error) {
+    throw translateSignal(error);
+  }
+}
+
+/** The same oversized batch is never tried again unchanged; a single row too slow is named. */
+function smaller(context: StepContext, size: number, limits: BatchSizeLimits, where: string): number {
+  const half = halveBatchSize(size, limits);
+  if (half !== null) return half;
+  throw new PurgeError(
+    'POISON_ROW',
+    `Purge ${context.run.purge.id}: ${where} cannot be deleted within ${context.run.parts.limits.statementTimeoutMs} ms.`,
+    { details: { table: context.step.table, where } },
+  );
+}
+
+function rowsRemain({ run, step }: StepContext, progressed: boolean): PurgeError {
+  const passes = run.parts.limits.maxPasses;
+  return progressed
+    ? new PurgeError(
+        'RESIDUE',
+        `Purge ${run.purge.id}: rows of ${step.table} kept arriving for ${passes} passes.`,
+        { details: { table: step.table, passes } },
+      )
+    : new PurgeError(
+        'ROWS_KEPT',
+        `Purge ${run.purge.id}: rows of ${step.table} stay although they were deleted.`,
+        { details: { table: step.table, passes } },
+      );
+}
+
+const blockOf = (tid: string | undefined): number => Number(tid?.slice(1).split(',')[0] ?? 0);

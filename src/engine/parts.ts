@@ -1,0 +1,82 @@
+import type { PurgeId, WorkerId } from '../domain/ids.ts';
+import type { Plan } from '../domain/plan.ts';
+import type { CampaignRecord, Fence, PurgeRecord } from '../domain/records.ts';
+import type { CampaignStore } from '../postgres/ledger/campaigns.ts';
+import type { PurgeStore } from '../postgres/ledger/purges.ts';
+import type { SweepStore } from '../postgres/ledger/sweeps.ts';
+import type { RowReader } from '../postgres/row-reader.ts';
+import type { RowStore } from '../postgres/row-store.ts';
+import type { Failpoint } from './failpoints.ts';
+import type { IdentityCheck } from './identity-check.ts';
+import type { LivePlan } from './live-plan.ts';
+import type { SweepKeyspace } from './sweep.ts';
+
+/** What one worker process needs to run purges; wired once by `src/runtime`. */
+export interface EngineParts {
+  readonly purges: PurgeStore;
+  readonly campaigns: CampaignStore;
+  readonly sweeps: SweepStore;
+  readonly rows: RowStore;
+  readonly reader: RowReader;
+  readonly livePlan: LivePlan;
+  readonly identity: IdentityCheck;
+  /** Null where the configuration names no Redis keys: the Redis stage is then empty. */
+  readonly keyspace: SweepKeyspace | null;
+  /** Tenants that must never go, as this process knows them now. */
+  readonly keep: ReadonlySet<string>;
+  readonly limits: EngineLimits;
+  readonly failpoint: Failpoint;
+  readonly log: EngineLog;
+}
+
+export interface EngineLimits {
+  readonly targetMs: number;
+  readonly maxRows: number;
+  readonly smallPurgeRows: number;
+  readonly connections: number;
+  readonly lockTimeoutMs: number;
+  readonly statementTimeoutMs: number;
+  readonly maxPasses: number;
+}
+
+/** The engine's view of the logger; pino fits. */
+export interface EngineLog {
+  info(bindings: object, message: string): void;
+  warn(bindings: object, message: string): void;
+  error(bindings: object, message: string): void;
+}
+
+/** How a run asks whether it must stop for a reason that the ledger does not know. */
+export interface RunControl {
+  readonly worker: WorkerId;
+  /** Asked before every batch: shutdown of the process, or a paused queue. Null: go on. */
+  stopReason(): Promise<string | null>;
+  /** Fire and forget; called after every batch. */
+  onProgress(progress: Progress): void;
+  /** Milestones for people; bounded in number by the stages and levels. */
+  onMilestone(text: string): void;
+  /** Purges whose sweep is done: their jobs need not wait out their delay. */
+  onSwept(purgeIds: readonly PurgeId[]): void;
+}
+
+export interface Progress {
+  /** 0–100. */
+  readonly progress: number;
+  readonly stage: string;
+  readonly level: string | null;
+  readonly table: string | null;
+  readonly rowsDeleted: number;
+  readonly rowsTotal: number;
+  readonly rowsPerSec: number;
+  readonly etaSec: number | null;
+}
+
+/** One claimed purge under way. */
+export interface Run {
+  readonly parts: EngineParts;
+  readonly control: RunControl;
+  readonly purge: PurgeRecord;
+  readonly fence: Fence;
+  readonly campaign: CampaignRecord;
+  readonly plan: Plan;
+}

@@ -1,0 +1,56 @@
+import type { Progress, RunControl } from './parts.ts';
+
+/** Weight of the newest batch in the rate; about the last ten batches count. */
+const SMOOTHING = 0.1;
+
+/** Adds up committed rows of a run and turns them into what people see. */
+export class ProgressMeter {
+  readonly #control: RunControl;
+  readonly #rowsTotal: number;
+  #rowsDeleted: number;
+  #rowsPerSec = 0;
+  #lastAt = performance.now();
+  #stage = 'preflight';
+  #level: string | null = null;
+
+  constructor(control: RunControl, rowsDeleted: number, rowsTotal: number) {
+    this.#control = control;
+    this.#rowsDeleted = rowsDeleted;
+    this.#rowsTotal = rowsTotal;
+  }
+
+  get rowsDeleted(): number {
+    return this.#rowsDeleted;
+  }
+
+  enter(stage: string, level: string | null): void {
+    this.#stage = stage;
+    this.#level = level;
+    this.#report(null);
+  }
+
+  add(table: string, rows: number): void {
+    const now = performance.now();
+    const rate = (rows / Math.max(now - this.#lastAt, 1)) * 1_000;
+    this.#rowsPerSec =
+      this.#rowsPerSec === 0 ? rate : this.#rowsPerSec + SMOOTHING * (rate - this.#rowsPerSec);
+    this.#lastAt = now;
+    this.#rowsDeleted += rows;
+    this.#report(table);
+  }
+
+  #report(table: string | null): void {
+    const total = Math.max(this.#rowsTotal, this.#rowsDeleted);
+    const left = total - this.#rowsDeleted;
+    this.#control.onProgress({
+      progress: total === 0 ? 100 : Math.floor((this.#rowsDeleted / total) * 100),
+      stage: this.#stage,
+      level: this.#level,
+      table,
+      rowsDeleted: this.#rowsDeleted,
+      rowsTotal: total,
+      rowsPerSec: Math.round(this.#rowsPerSec),
+      etaSec: this.#rowsPerSec === 0 ? null : Math.ceil(left / this.#rowsPerSec),
+    } satisfies Progress);
+  }
+}

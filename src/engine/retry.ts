@@ -1,0 +1,43 @@
+import { PurgeError } from '../domain/errors.ts';
+import { type DatabaseFault, readFault } from '../postgres/sqlstate.ts';
+
+/** Tries of the same batch before the purge is given back as interrupted; about 6 s together. */
+const TRIES_MAX = 6;
+const FIRST_WAIT_MS = 100;
+const WAIT_MAX_MS = 3_000;
+
+/** A passing fault that outlasted its tries. */
+export class InterruptedRun extends Error {
+  override readonly name = 'InterruptedRun';
+  readonly fault: DatabaseFault;
+
+  constructor(fault: DatabaseFault, cause: unknown) {
+    super(fault.message, { cause });
+    this.fault = fault;
+  }
+}
+
+/**
+ * Runs `attempt` again on faults that pass by themselves (deadlock, lock timeout, lost connection,
+ * restart), with growing waits and jitter. Safe because a batch is one transaction: one that lost
+ * its connection during COMMIT may have committed, and then finds nothing left to do.
+ * @throws InterruptedRun after the last try; any other error at once
+ */
+export async function withBackOff<Result>(
+  attempt: () => Promise<Result>,
+  mayGoOn: () => Promise<void>,
+): Promise<Result> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const fault = readFault(error);
+      if (error instanceof PurgeError || fault.faultClass !== 'back-off') throw error;
+      if (tries >= TRIES_MAX) throw new InterruptedRun(fault, error);
+      await wait(Math.min(WAIT_MAX_MS, FIRST_WAIT_MS * 2 ** (tries - 1)) * (0.5 + Math.random()));
+      await mayGoOn();
+    }
+  }
+}
+
+const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

@@ -1,0 +1,174 @@
+import type { TableName } from '../domain/ids.ts';
+import type { CatalogueForeignKey } from './catalogue.ts';
+import { compareText, sortedBy } from './schema-map.ts';
+
+/** `child` must be deleted before `parent`. */
+export interface OrderEdge {
+  readonly child: TableName;
+  readonly parent: TableName;
+  /** The foreign keys that ask for it; none where only the tenant row's place at the end does. */
+  readonly keys: readonly CatalogueForeignKey[];
+  /** True where each of the keys can be set to NULL in the tenant's own rows beforehand. */
+  readonly clearable: boolean;
+}
+
+export interface BrokenCycles {
+  /** Edges without a cycle. */
+  readonly kept: readonly OrderEdge[];
+  /** Edges whose keys are to be cleared beforehand. */
+  readonly cleared: readonly OrderEdge[];
+  /** Cycles that nothing can break, each as its edges in order. */
+  readonly unbreakable: readonly (readonly OrderEdge[])[];
+}
+
+/**
+ * Takes edges away until no cycle is left: those that can be cleared where that suffices, as few as
+ * a greedy choice finds. A cycle without such an edge is reported, and cut all the same, so that the
+ * rest of the plan can be shown. Pure; the order of `edges` does not matter.
+ */
+export function breakCycles(edges: readonly OrderEdge[]): BrokenCycles {
+  const sorted = sortedBy(edges, edgeText);
+  const fixed = cutUnbreakable(sorted.filter((edge) => !edge.clearable));
+  let kept = [...fixed.kept, ...sorted.filter((edge) => edge.clearable)];
+  const cleared: OrderEdge[] = [];
+  for (let cut = 0; cut < sorted.length; cut += 1) {
+    const inCycles = edgesInCycles(kept);
+    const [best] = inCycles.filter((edge) => edge.clearable).sort(byGain(inCycles));
+    if (best === undefined) break;
+    cleared.push(best);
+    kept = kept.filter((edge) => edge !== best);
+  }
+  // A later cut may have made an earlier one needless.
+  for (const edge of [...cleared]) {
+    if (edgesInCycles([...kept, edge]).length > 0) continue;
+    kept = [...kept, edge];
+    cleared.splice(cleared.indexOf(edge), 1);
+  }
+  return { kept, cleared, unbreakable: fixed.unbreakable };
+}
+
+function cutUnbreakable(edges: readonly OrderEdge[]): {
+  readonly kept: readonly OrderEdge[];
+  readonly unbreakable: readonly (readonly OrderEdge[])[];
+} {
+  let kept = edges;
+  const unbreakable: (readonly OrderEdge[])[] = [];
+  for (let cut = 0; cut < edges.length; cut += 1) {
+    const cycle = shortestCycle(edgesInCycles(kept));
+    if (cycle.length === 0) break;
+    unbreakable.push(cycle);
+    const victim = cycle.find((edge) => edge.keys.length > 0) ?? cycle[0];
+    kept = kept.filter((edge) => edge !== victim);
+  }
+  return { kept, unbreakable };
+}
+
+/**
+ * The cut that leaves the fewest edges in cycles; then the one that clears the fewest keys; then
+ * keys that the schema itself calls mere references. Never by statistics: a plan must not change
+ * with the number of rows.
+ */
+function byGain(inCycles: readonly OrderEdge[]): (left: OrderEdge, right: OrderEdge) => number {
+  const left = new Map(
+    inCycles
+      .filter((edge) => edge.clearable)
+      .map((edge) => [edge, edgesInCycles(inCycles.filter((other) => other !== edge)).length]),
+  );
+  const references = (edge: OrderEdge): number =>
+    edge.keys.filter((key) => key.onDelete === 'SET NULL').length;
+  return (one, two) =>
+    (left.get(one) ?? 0) - (left.get(two) ?? 0) ||
+    one.keys.length - two.keys.length ||
+    references(two) - references(one) ||
+    compareText(edgeText(one), edgeText(two));
+}
+
+/** Edges both ends of which lie in one strongly connected component. */
+function edgesInCycles(edges: readonly OrderEdge[]): OrderEdge[] {
+  const component = findComponents(edges);
+  return edges.filter((edge) => component.get(edge.child) === component.get(edge.parent));
+}
+
+/** Tarjan's algorithm: the number of its strongly connected component for each table. */
+function findComponents(edges: readonly OrderEdge[]): ReadonlyMap<TableName, number> {
+  const parents = parentsOf(edges);
+  const index = new Map<TableName, number>();
+  const low = new Map<TableName, number>();
+  const component = new Map<TableName, number>();
+  const stack: TableName[] = [];
+  let components = 0;
+
+  const lower = (table: TableName, to: number | undefined): void => {
+    low.set(table, Math.min(low.get(table) ?? Infinity, to ?? Infinity));
+  };
+  const visit = (table: TableName): void => {
+    index.set(table, index.size);
+    lower(table, index.get(table));
+    stack.push(table);
+    for (const { parent } of parents.get(table) ?? []) {
+      if (!index.has(parent)) {
+        visit(parent);
+        lower(table, low.get(parent));
+      } else if (!component.has(parent)) {
+        lower(table, index.get(parent));
+      }
+    }
+    if (low.get(table) !== index.get(table)) return;
+    let member: TableName | undefined;
+    do {
+      member = stack.pop();
+      if (member !== undefined) component.set(member, components);
+    } while (member !== undefined && member !== table);
+    components += 1;
+  };
+  for (const { child, parent } of edges) {
+    for (const table of [child, parent]) if (!index.has(table)) visit(table);
+  }
+  return component;
+}
+
+/** The shortest cycle among the edges, the first by name of several; empty where there is none. */
+function shortestCycle(edges: readonly OrderEdge[]): readonly OrderEdge[] {
+  const parents = parentsOf(edges);
+  let shortest: readonly OrderEdge[] = [];
+  for (const start of [...parents.keys()].sort()) {
+    const cycle = cycleThrough(start, parents);
+    if (cycle.length > 0 && (shortest.length === 0 || cycle.length < shortest.length)) {
+      shortest = cycle;
+    }
+  }
+  return shortest;
+}
+
+function cycleThrough(
+  start: TableName,
+  parents: ReadonlyMap<TableName, readonly OrderEdge[]>,
+): readonly OrderEdge[] {
+  const reached = new Set<TableName>();
+  let ways: readonly (readonly OrderEdge[])[] = (parents.get(start) ?? []).map((edge) => [edge]);
+  while (ways.length > 0) {
+    const closed = ways.find((way) => way.at(-1)?.parent === start);
+    if (closed !== undefined) return closed;
+    const longer: (readonly OrderEdge[])[] = [];
+    for (const way of ways) {
+      const end = way.at(-1)?.parent;
+      if (end === undefined || reached.has(end)) continue;
+      reached.add(end);
+      for (const edge of parents.get(end) ?? []) longer.push([...way, edge]);
+    }
+    ways = longer;
+  }
+  return [];
+}
+
+function parentsOf(edges: readonly OrderEdge[]): ReadonlyMap<TableName, readonly OrderEdge[]> {
+  const parents = new Map<TableName, OrderEdge[]>();
+  for (const edge of edges) {
+    const known = parents.get(edge.child);
+    if (known === undefined) parents.set(edge.child, [edge]);
+    else known.push(edge);
+  }
+  return parents;
+}
+
+const edgeText = (edge: OrderEdge): string => `${edge.child} ${edge.parent}`;

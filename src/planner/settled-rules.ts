@@ -1,0 +1,186 @@
+import { type ErrorCode, PurgeError } from '../domain/errors.ts';
+import type { TableName } from '../domain/ids.ts';
+import { nearestMatch } from '../domain/near-miss.ts';
+import type { TenantTable } from '../domain/plan.ts';
+import type { CatalogueTable } from './catalogue.ts';
+import type { PlanRules } from './rules.ts';
+import { columnOf, type SchemaMap, sortedBy } from './schema-map.ts';
+
+/** The operator's rules with every name found in the catalogue. */
+export interface SettledRules {
+  readonly tenant: TenantTable;
+  /** Columns of the tenant table's primary key, where it has several and no other key was named. */
+  readonly compositeKey: readonly string[] | null;
+  /** Names of tenant columns that have no foreign key. */
+  readonly columns: readonly string[];
+  readonly core: ReadonlySet<TableName>;
+  readonly kept: ReadonlySet<TableName>;
+  /** Tables the operator asked to delete in so many words. */
+  readonly asked: ReadonlySet<TableName>;
+  readonly ownedBy: ReadonlyMap<TableName, readonly string[]>;
+}
+
+interface Problem {
+  readonly code: Extract<ErrorCode, 'TABLE_MISSING' | 'COLUMN_MISSING' | 'CONFIG_INVALID'>;
+  readonly message: string;
+}
+
+const NO_TENANT_REMEDY =
+  'Correct tenant.table in the configuration to a table that the connected database has.';
+
+/**
+ * Finds every table and column that the rules name. Pure.
+ * @throws PurgeError TABLE_MISSING, COLUMN_MISSING, CONFIG_INVALID: the code is the first problem's,
+ * the message has every problem, one a line
+ */
+export function settleRules(map: SchemaMap, rules: PlanRules): SettledRules {
+  const problems: Problem[] = [];
+  const tenantTable = findTable(map, rules.tenant.table, 'tenant.table', problems);
+  if (tenantTable === undefined) throw problemsError(problems, NO_TENANT_REMEDY);
+
+  const tenant = settleTenant(tenantTable, rules, problems);
+  const core = new Set<TableName>();
+  for (const text of rules.core) {
+    const table = findTable(map, text, 'levels.core', problems);
+    if (table !== undefined) core.add(table.name);
+  }
+  const allColumns = [...new Set(map.tables.flatMap((table) => table.columns.map((c) => c.name)))];
+  for (const name of rules.tenant.columns) {
+    if (!allColumns.includes(name)) {
+      problems.push(missingColumn('tenant.columns', name, 'no table has one', allColumns));
+    }
+  }
+  const tableRules = settleTableRules(map, rules, tenantTable.name, problems);
+  if (problems.length > 0) throw problemsError(problems);
+
+  const primaryKey = tenantTable.primaryKey ?? [];
+  return {
+    tenant,
+    compositeKey: rules.tenant.key === null && primaryKey.length > 1 ? primaryKey : null,
+    columns: rules.tenant.columns,
+    core,
+    ...tableRules,
+  };
+}
+
+function settleTenant(table: CatalogueTable, rules: PlanRules, problems: Problem[]): TenantTable {
+  const { key, label, testColumn } = rules.tenant;
+  for (const [setting, name] of [
+    ['tenant.key', key],
+    ['tenant.label', label],
+    ['tenant.testColumn', testColumn],
+  ] as const) {
+    if (name !== null) checkColumn(table, setting, name, problems);
+  }
+  const keyName = key ?? table.primaryKey?.[0];
+  if (keyName === undefined) {
+    problems.push({
+      code: 'COLUMN_MISSING',
+      message: `${table.name} has no primary key: name the column that identifies a tenant as tenant.key.`,
+    });
+  }
+  return {
+    table: table.name,
+    key: keyName ?? '',
+    keyType: (keyName && columnOf(table, keyName)?.type) || '',
+    label: label ?? (columnOf(table, 'name') === undefined ? null : 'name'),
+    testColumn,
+  };
+}
+
+function settleTableRules(
+  map: SchemaMap,
+  rules: PlanRules,
+  tenant: TableName,
+  problems: Problem[],
+): Pick<SettledRules, 'kept' | 'asked' | 'ownedBy'> {
+  const kept = new Set<TableName>();
+  const asked = new Set<TableName>();
+  const ownedBy = new Map<TableName, readonly string[]>();
+  for (const [text, rule] of sortedBy(Object.entries(rules.tables), ([name]) => name)) {
+    const table = findTable(map, text, 'tables', problems);
+    if (table === undefined) continue;
+    if (table.name === tenant && (rule.ownedBy !== undefined || rule.onPurge === 'keep')) {
+      problems.push({
+        code: 'CONFIG_INVALID',
+        message: `tables: ${tenant} is the tenant table, its row is what a purge deletes: take its rule away.`,
+      });
+    }
+    if (rule.ownedBy !== undefined && rule.onPurge === 'keep') {
+      problems.push({
+        code: 'CONFIG_INVALID',
+        message: `tables: ${table.name} has both "ownedBy" and "onPurge": "keep": take one away.`,
+      });
+    }
+    for (const column of rule.ownedBy ?? []) {
+      checkColumn(table, `tables["${text}"].ownedBy`, column, problems);
+    }
+    if (rule.ownedBy !== undefined) ownedBy.set(table.name, rule.ownedBy);
+    if (rule.onPurge === 'keep') kept.add(table.name);
+    if (rule.onPurge === 'delete') asked.add(table.name);
+  }
+  return { kept, asked, ownedBy };
+}
+
+/** By the table's name in our form, or by the bare words: `public.Order` finds `public."Order"`. */
+function findTable(
+  map: SchemaMap,
+  text: string,
+  setting: string,
+  problems: Problem[],
+): CatalogueTable | undefined {
+  const found =
+    map.tables.find((table) => table.name === text) ??
+    map.tables.find((table) => `${table.schema}.${table.relation}` === text);
+  if (found === undefined) {
+    const near = nearestMatch(
+      text,
+      map.tables.map((table) => table.name),
+    );
+    problems.push({
+      code: 'TABLE_MISSING',
+      message: `${setting}: there is no table ${text} in the database.${suggestion(near)}`,
+    });
+  }
+  return found;
+}
+
+function checkColumn(
+  table: CatalogueTable,
+  setting: string,
+  name: string,
+  problems: Problem[],
+): void {
+  if (columnOf(table, name) !== undefined) return;
+  const names = table.columns.map((column) => column.name);
+  problems.push(missingColumn(setting, name, `${table.name} has none`, names));
+}
+
+const missingColumn = (
+  setting: string,
+  name: string,
+  where: string,
+  candidates: readonly string[],
+): Problem => ({
+  code: 'COLUMN_MISSING',
+  message: `${setting}: there is no column ${name}, ${where}.${suggestion(nearestMatch(name, candidates))}`,
+});
+
+const suggestion = (near: string | null): string =>
+  near === null ? '' : ` Did you mean ${near}?`;
+
+function problemsError(problems: readonly Problem[], remedy?: string): PurgeError {
+  const [first] = problems;
+  return new PurgeError(
+    first?.code ?? 'CONFIG_INVALID',
+    problems.map((problem) => problem.message).join('\n'),
+    {
+      details: { problems },
+      remedy:
+        remedy ??
+        (problems.length === 1
+          ? 'Correct that name in the configuration; nothing was changed.'
+          : 'Correct those names in the configuration; nothing was changed.'),
+    },
+  );
+}

@@ -1,0 +1,110 @@
+import type { TableName } from '../domain/ids.ts';
+import type { CatalogueColumn, CatalogueForeignKey, CatalogueTable } from './catalogue.ts';
+import {
+  type Claim,
+  claimByColumn,
+  claimByTenantKey,
+  compareClaims,
+  distinctClaims,
+} from './claim.ts';
+import { areComparable, columnOf, isReferenceOnly, type SchemaMap } from './schema-map.ts';
+import type { SettledRules } from './settled-rules.ts';
+
+/** The claims of one table that are better than its others; more than one is an ambiguity. */
+export type BestClaims = readonly Claim[];
+
+/** A column called as tenant columns are, that cannot be one. */
+export interface OddColumn {
+  readonly column: CatalogueColumn;
+  readonly reason: 'type' | 'key';
+}
+
+/** Foreign keys to the tenant table that own: all but SET NULL and SET DEFAULT. */
+export function claimsToTenant(map: SchemaMap, tenant: TenantClaim, table: TableName): BestClaims {
+  const keys = (map.keysFrom.get(table) ?? []).filter(
+    (key) => key.parent === tenant.table && !isReferenceOnly(key),
+  );
+  return bestOf(keys.map((key) => claimByTenantKey(map, key, tenant, 'foreign-key')));
+}
+
+export interface TenantClaim {
+  readonly table: TableName;
+  readonly key: string;
+  readonly keyType: string;
+  readonly claim: Claim;
+}
+
+/** Only the best of the claims, those that are equally good with them included. */
+export function bestOf(claims: readonly Claim[]): BestClaims {
+  const distinct = distinctClaims(claims);
+  const [first] = distinct;
+  return first === undefined ? [] : distinct.filter((claim) => compareClaims(claim, first) === 0);
+}
+
+/**
+ * Names that tenant columns have here: those the operator named, then those that lead to the tenant
+ * table by a foreign key wherever that is the table's only such key.
+ */
+export function tenantColumnNames(
+  rules: SettledRules,
+  direct: ReadonlyMap<TableName, BestClaims>,
+): readonly string[] {
+  const names = new Set(rules.columns);
+  const found: string[] = [];
+  for (const claims of direct.values()) {
+    const [only] = claims;
+    if (claims.length === 1 && only !== undefined && only.path.hops.length === 0) {
+      found.push(only.path.column);
+    }
+  }
+  for (const name of found.sort()) names.add(name);
+  return [...names];
+}
+
+/** Tenant columns of a table that has no foreign key to the tenant table. */
+export function claimsByName(
+  map: SchemaMap,
+  rules: SettledRules,
+  tenant: TenantClaim,
+  names: readonly string[],
+  table: CatalogueTable,
+): { readonly claims: BestClaims; readonly odd: readonly OddColumn[] } {
+  const odd: OddColumn[] = [];
+  const fit: string[] = [];
+  for (const name of names) {
+    const column = columnOf(table, name);
+    if (column === undefined) continue;
+    if (!areComparable(column.type, tenant.keyType)) odd.push({ column, reason: 'type' });
+    else if (leadsElsewhere(map, tenant, names, table.name, name)) {
+      odd.push({ column, reason: 'key' });
+    } else fit.push(name);
+  }
+  const named = fit.filter((name) => rules.columns.includes(name));
+  const candidates = named.length > 0 ? named : fit;
+  return {
+    claims: bestOf(candidates.map((name) => claimByColumn(map, table.name, name, 'column'))),
+    odd,
+  };
+}
+
+/**
+ * A foreign key on the column says what it holds: a mere reference to the tenant, or the key of
+ * something else. Only where it leads to another table's tenant column, as composite keys do
+ * (`(tenant_id, agent_id)`), is it still a tenant column.
+ */
+function leadsElsewhere(
+  map: SchemaMap,
+  tenant: TenantClaim,
+  names: readonly string[],
+  table: TableName,
+  column: string,
+): boolean {
+  return (map.keysFrom.get(table) ?? []).some((key) => {
+    const referenced = referencedBy(key, column);
+    if (referenced === undefined) return false;
+    return key.parent === tenant.table ? isReferenceOnly(key) : !names.includes(referenced);
+  });
+}
+
+const referencedBy = (key: CatalogueForeignKey, column: string): string | undefined =>
+  key.referencedColumns[key.columns.indexOf(column)];

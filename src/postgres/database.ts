@@ -1,0 +1,95 @@
+import { Kysely, PostgresDialect } from 'kysely';
+import pg from 'pg';
+import { PurgeError } from '../domain/errors.ts';
+import { redactUrl } from '../domain/redact-url.ts';
+import type { LedgerTables } from './ledger/tables.ts';
+import { connectionError } from './sqlstate.ts';
+
+/** One pool, seen twice: as Kysely for the ledger, as the driver for batches and the catalogue. */
+export interface Database {
+  readonly pool: pg.Pool;
+  readonly ledger: Kysely<LedgerTables>;
+  /** `server_version_num`, e.g. 180004. */
+  readonly version: number;
+  close(): Promise<void>;
+}
+
+export interface DatabaseOptions {
+  readonly url: string;
+  readonly connectionsMax: number;
+  readonly applicationName: string;
+  /** Told of errors on idle connections, e.g. a restart of the server; the pool replaces them. */
+  readonly onIdleError?: (error: Error) => void;
+}
+
+const CONNECT_TIMEOUT_MS = 5_000;
+const INT8 = 20;
+
+/**
+ * Connects once to find out that it can, and keeps a pool. No startup parameter beyond the
+ * application's name: a pooler in transaction mode refuses the others.
+ * @throws PurgeError DATABASE_UNREACHABLE, DATABASE_REFUSED, DATABASE_VERSION
+ */
+export async function openDatabase(options: DatabaseOptions): Promise<Database> {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: options.connectionsMax,
+    application_name: options.applicationName,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    types: { getTypeParser: typeParser as typeof pg.types.getTypeParser },
+  });
+  pool.on('error', (error) => options.onIdleError?.(error));
+  try {
+    const version = await readVersion(pool);
+    const ledger = new Kysely<LedgerTables>({ dialect: new PostgresDialect({ pool }) });
+    return { pool, ledger, version, close: () => pool.end() };
+  } catch (error) {
+    await pool.end();
+    if (error instanceof PurgeError) throw error;
+    throw connectionError(error, redactUrl(options.url));
+  }
+}
+
+async function readVersion(pool: pg.Pool): Promise<number> {
+  const { rows } = await pool.query("SELECT current_setting('server_version_num')::int AS version");
+  const version = Number(rows[0]?.version);
+  if (version < 140_000) {
+    throw new PurgeError('DATABASE_VERSION', `PostgreSQL ${Math.floor(version / 10_000)} is too old.`);
+  }
+  return version;
+}
+
+/** Row counts are bigint; every figure of ours stays far below 2^53. */
+function typeParser(oid: number, format?: string): unknown {
+  if (oid === INT8) return (text: string) => Number(text);
+  return pg.types.getTypeParser(oid, format as 'text');
+}
+
+/**
+ * Runs `work` in one transaction on one connection. A connection on which even ROLLBACK fails is
+ * destroyed, so that no later borrower finds an open transaction on it.
+ */
+export async function inTransaction<Result>(
+  pool: pg.Pool,
+  begin: string,
+  work: (client: pg.PoolClient) => Promise<Result>,
+): Promise<Result> {
+  const client = await pool.connect();
+  let broken: Error | undefined;
+  try {
+    await client.query(begin);
+    const result = await work(client);
+    await client.query('COMMIT');
+    return result;
+  } catch (error) {
+    await client.query('ROLLBACK').catch((rollbackError: Error) => {
+      broken = rollbackError;
+    });
+    throw error;
+  } finally {
+    client.release(broken);
+  }
+}
+
+/** For everything that only looks: the database itself refuses a write. */
+export const READ_ONLY = 'BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY';

@@ -1,0 +1,160 @@
+import { sql } from 'kysely';
+import { PurgeError } from '../../domain/errors.ts';
+import { asPurgeId, type CampaignId, type PurgeId, type TenantId } from '../../domain/ids.ts';
+import type { Plan } from '../../domain/plan.ts';
+import type { CampaignRecord } from '../../domain/records.ts';
+import { LIVE_STATUSES } from '../../domain/purge.ts';
+import type { Database } from '../database.ts';
+import { toCampaignRecord } from './rows.ts';
+
+/** One tenant of a campaign, counted. */
+export interface PurgeRequest {
+  readonly tenantId: TenantId;
+  readonly tenantLabel: string;
+  readonly rowsExpected: Readonly<Record<string, number>>;
+}
+
+export interface CampaignRequest
+  extends Omit<CampaignRecord, 'id' | 'createdAt' | 'planFingerprint'> {
+  readonly plan: Plan;
+  readonly purges: readonly PurgeRequest[];
+  /** Milliseconds until the purges are due; 0 for at once. */
+  readonly delayMs: number;
+}
+
+/** What `enqueue` has just created; each purge wants its first job. */
+export interface CreatedCampaign {
+  readonly id: CampaignId;
+  readonly purges: readonly { readonly purgeId: PurgeId; readonly tenantId: TenantId }[];
+}
+
+/** Rows a statement inserts at once; bounds its parameters. */
+const CHUNK = 500;
+
+export class CampaignStore {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /**
+   * Writes plan, campaign, purges and events in one transaction: all of it or nothing. Calling it
+   * twice for the same tenants fails the second time.
+   * @throws PurgeError TENANT_BUSY when a tenant has a live purge (the database's unique index)
+   */
+  async create(request: CampaignRequest): Promise<CreatedCampaign> {
+    try {
+      return await this.#database.ledger.transaction().execute(async (trx) => {
+        await trx
+          .insertInto('tenant_purge.plan')
+          .values({ fingerprint: request.plan.fingerprint, plan: JSON.stringify(request.plan) })
+          .onConflict((conflict) => conflict.column('fingerprint').doNothing())
+          .execute();
+        const campaign = await trx
+          .insertInto('tenant_purge.campaign')
+          .values({
+            operator: request.operator,
+            environment: request.environment,
+            database_identity: request.databaseIdentity,
+            redis_identity: request.redisIdentity,
+            redis_endpoint: request.redisEndpoint,
+            plan_fingerprint: request.plan.fingerprint,
+            allowed: [...request.allowed],
+            kept: [...request.kept],
+            archive: request.archive,
+            before: JSON.stringify(request.before),
+          })
+          .returning('id')
+          .executeTakeFirstOrThrow();
+        const dueAt = new Date(Date.now() + request.delayMs);
+        const created: { purgeId: PurgeId; tenantId: TenantId }[] = [];
+        for (let start = 0; start < request.purges.length; start += CHUNK) {
+          const rows = await trx
+            .insertInto('tenant_purge.purge')
+            .values(
+              request.purges.slice(start, start + CHUNK).map((purge) => ({
+                campaign_id: campaign.id,
+                tenant_table: request.plan.tenant.table,
+                tenant_id: purge.tenantId,
+                tenant_label: purge.tenantLabel,
+                status: request.delayMs > 0 ? ('scheduled' as const) : ('queued' as const),
+                rows_expected: JSON.stringify(purge.rowsExpected),
+                rows_total: Object.values(purge.rowsExpected).reduce((sum, rows) => sum + rows, 0),
+                due_at: dueAt,
+              })),
+            )
+            .returning(['id', 'tenant_id'])
+            .execute();
+          created.push(
+            ...rows.map((row) => ({
+              purgeId: asPurgeId(row.id),
+              tenantId: row.tenant_id as TenantId,
+            })),
+          );
+        }
+        await trx
+          .insertInto('tenant_purge.event')
+          .values({
+            campaign_id: campaign.id,
+            kind: 'enqueued',
+            actor: request.operator,
+            details: JSON.stringify({ purges: created.length, delayMs: request.delayMs }),
+          })
+          .execute();
+        return { id: campaign.id as CampaignId, purges: created };
+      });
+    } catch (error) {
+      if ((error as { constraint?: unknown }).constraint !== 'purge_live') throw error;
+      throw new PurgeError('TENANT_BUSY', 'A tenant of the list got a live purge meanwhile.', {
+        cause: error,
+      });
+    }
+  }
+
+  async find(id: CampaignId): Promise<CampaignRecord | null> {
+    const row = await this.#database.ledger
+      .selectFrom('tenant_purge.campaign')
+      .selectAll()
+      .where('id', '=', id)
+      .executeTakeFirst();
+    return row === undefined ? null : toCampaignRecord(row);
+  }
+
+  /** The newest campaign, or null. */
+  async latest(): Promise<CampaignRecord | null> {
+    const row = await this.#database.ledger
+      .selectFrom('tenant_purge.campaign')
+      .selectAll()
+      .orderBy('created_at', 'desc')
+      .limit(1)
+      .executeTakeFirst();
+    return row === undefined ? null : toCampaignRecord(row);
+  }
+
+  /** The plan a campaign was approved with. */
+  async plan(fingerprint: string): Promise<Plan> {
+    const row = await this.#database.ledger
+      .selectFrom('tenant_purge.plan')
+      .select('plan')
+      .where('fingerprint', '=', fingerprint)
+      .executeTakeFirst();
+    if (row !== undefined) return row.plan;
+    throw new PurgeError('NOT_FOUND', `The ledger has no plan ${fingerprint}.`);
+  }
+
+  /** Of these tenants the ones that have a live purge, with it. */
+  async busyTenants(
+    tenantTable: string,
+    tenantIds: readonly TenantId[],
+  ): Promise<{ readonly tenantId: TenantId; readonly purgeId: PurgeId }[]> {
+    const rows = await this.#database.ledger
+      .selectFrom('tenant_purge.purge')
+      .select(['tenant_id', 'id'])
+      .where('tenant_table', '=', tenantTable)
+      .where(sql<boolean>`tenant_id = any(${[...tenantIds]}::text[])`)
+      .where('status', 'in', [...LIVE_STATUSES])
+      .execute();
+    return rows.map((row) => ({ tenantId: row.tenant_id as TenantId, purgeId: asPurgeId(row.id) }));
+  }
+}

@@ -1,0 +1,187 @@
+import { type Kysely, sql } from 'kysely';
+import { asPurgeId, asTenantId, type PurgeId, type TenantId } from '../../domain/ids.ts';
+import type { Database } from '../database.ts';
+import { lockSweep } from './locks.ts';
+import type { LedgerTables } from './tables.ts';
+
+/** The claim on one pass over the keyspace; `epoch` is checked before every pipeline. */
+export interface SweepClaim {
+  readonly id: number;
+  readonly epoch: number;
+  /** Where a predecessor got to on the same Redis; '0' for a fresh pass. */
+  readonly cursor: string;
+  readonly purges: readonly { readonly purgeId: PurgeId; readonly tenantId: TenantId }[];
+}
+
+export type SweepClaimAttempt =
+  | { readonly kind: 'claimed'; readonly claim: SweepClaim }
+  /** Another holder sweeps, or the purges that wait may get company; look again later. */
+  | { readonly kind: 'wait'; readonly lookAgainInMs: number }
+  | { readonly kind: 'nothing-waits' };
+
+export interface SweepClaimOptions {
+  readonly holder: string;
+  readonly redisRunId: string;
+  /** How long the first purge waits for company. */
+  readonly waitMs: number;
+  /** A holder silent for longer has lost its claim. */
+  readonly leaseMs: number;
+}
+
+/** Purges that wait for a sweep: their rows are gone, nobody has stopped them. */
+const WAITING = sql<boolean>`status = 'queued' and stage = 'redis' and not swept`;
+
+/** A live purge that has not come to its Redis stage yet, and is on its way there. */
+const STILL_COMING = sql<boolean>`status in ('queued', 'running') and stage <> 'redis'
+  and stage <> 'verify' and stage <> 'seal'`;
+
+export class SweepStore {
+  readonly #ledger: Kysely<LedgerTables>;
+
+  constructor(database: Database) {
+    this.#ledger = database.ledger;
+  }
+
+  /**
+   * Claims the next pass for every purge that waits, or takes over a pass whose holder is gone, from
+   * its cursor if the Redis is still the same process. One pass at a time (unique index).
+   */
+  async claim(options: SweepClaimOptions): Promise<SweepClaimAttempt> {
+    return this.#ledger.transaction().execute(async (trx) => {
+      await lockSweep().execute(trx);
+      const open = await trx
+        .selectFrom('tenant_purge.sweep')
+        .selectAll()
+        .select(sql<number>`extract(epoch from clock_timestamp() - heartbeat_at) * 1000`.as('age_ms'))
+        .where('finished_at', 'is', null)
+        .executeTakeFirst();
+      if (open !== undefined) {
+        const silentMs = Number(open.age_ms);
+        if (silentMs < options.leaseMs) {
+          return { kind: 'wait', lookAgainInMs: Math.min(1_000, options.leaseMs - silentMs) };
+        }
+        const cursor = open.redis_run_id === options.redisRunId ? open.cursor : '0';
+        const taken = await trx
+          .updateTable('tenant_purge.sweep')
+          .set((eb) => ({
+            epoch: eb('epoch', '+', 1),
+            holder: options.holder,
+            cursor,
+            redis_run_id: options.redisRunId,
+            heartbeat_at: sql<Date>`clock_timestamp()`,
+          }))
+          .where('id', '=', open.id)
+          .returning(['id', 'epoch', 'cursor'])
+          .executeTakeFirstOrThrow();
+        return { kind: 'claimed', claim: { ...taken, purges: await purgesOf(trx, taken.id) } };
+      }
+      const state = await trx
+        .selectFrom('tenant_purge.purge')
+        .select([
+          sql<number>`count(*) filter (where ${WAITING})`.as('waiting'),
+          sql<number>`count(*) filter (where ${STILL_COMING})`.as('coming'),
+          sql<number | null>`extract(epoch from clock_timestamp()
+            - min(redis_waiting_since) filter (where ${WAITING})) * 1000`.as('waited_ms'),
+        ])
+        .where('status', 'in', ['queued', 'running'])
+        .executeTakeFirstOrThrow();
+      if (Number(state.waiting) === 0) return { kind: 'nothing-waits' };
+      const waitedMs = Number(state.waited_ms ?? options.waitMs);
+      if (Number(state.coming) > 0 && waitedMs < options.waitMs) {
+        return { kind: 'wait', lookAgainInMs: Math.ceil(options.waitMs - waitedMs) };
+      }
+      const created = await trx
+        .insertInto('tenant_purge.sweep')
+        .values({ holder: options.holder, redis_run_id: options.redisRunId })
+        .returning(['id', 'epoch', 'cursor'])
+        .executeTakeFirstOrThrow();
+      await trx
+        .updateTable('tenant_purge.purge')
+        .set({ sweep_id: created.id })
+        .where(WAITING)
+        .execute();
+      return { kind: 'claimed', claim: { ...created, purges: await purgesOf(trx, created.id) } };
+    });
+  }
+
+  /**
+   * Of the pass's purges those that may still be swept now; paused and cancelled ones have dropped
+   * out. Also the holder's sign of life.
+   * @returns null when the claim has gone to another holder: touch nothing more
+   */
+  async admit(claim: SweepClaim): Promise<Set<string> | null> {
+    const { rows } = await sql<{ tenant_id: string | null }>`
+      with held as (
+        update tenant_purge.sweep set heartbeat_at = clock_timestamp()
+        where id = ${claim.id} and epoch = ${claim.epoch} and finished_at is null
+        returning id)
+      select p.tenant_id from held left join tenant_purge.purge p
+        on p.sweep_id = held.id and p.status = 'queued' and p.stage = 'redis' and not p.swept
+        and not (select stopped from tenant_purge.control)`.execute(this.#ledger);
+    if (rows.length === 0) return null;
+    return new Set(rows.flatMap((row) => (row.tenant_id === null ? [] : [row.tenant_id])));
+  }
+
+  /** Books unlinked keys and the cursor; in one statement, so that both move or neither. */
+  async progress(
+    claim: SweepClaim,
+    step: { readonly cursor: string; readonly scanned: number; readonly deleted: ReadonlyMap<string, number> },
+  ): Promise<void> {
+    const tenants = [...step.deleted.keys()];
+    const counts = [...step.deleted.values()];
+    const total = counts.reduce((sum, count) => sum + count, 0);
+    await sql`
+      with held as (
+        update tenant_purge.sweep
+        set cursor = ${step.cursor}, keys_scanned = keys_scanned + ${step.scanned},
+            keys_deleted = keys_deleted + ${total}, heartbeat_at = clock_timestamp()
+        where id = ${claim.id} and epoch = ${claim.epoch} and finished_at is null
+        returning id),
+      gone as (select * from unnest(${tenants}::text[], ${counts}::bigint[]) as g (tenant_id, keys))
+      update tenant_purge.purge p set redis_keys_deleted = p.redis_keys_deleted + gone.keys
+      from gone, held where p.sweep_id = held.id and p.tenant_id = gone.tenant_id`.execute(this.#ledger);
+  }
+
+  /**
+   * Ends the pass: its purges that nobody stopped meanwhile are swept, with the keys that a fresh
+   * count still found. Stopped ones wait for a later pass.
+   * @returns the purges that can now be verified
+   */
+  async finish(claim: SweepClaim, residue: ReadonlyMap<string, number>): Promise<PurgeId[]> {
+    const tenants = [...residue.keys()];
+    const counts = [...residue.values()];
+    const { rows } = await sql<{ id: string; swept: boolean }>`
+      with held as (
+        update tenant_purge.sweep set finished_at = clock_timestamp()
+        where id = ${claim.id} and epoch = ${claim.epoch} and finished_at is null
+        returning id),
+      left_over as (select * from unnest(${tenants}::text[], ${counts}::bigint[]) as l (tenant_id, keys)),
+      settled as (
+        update tenant_purge.purge p
+        set swept = (p.status = 'queued' and p.stage = 'redis'),
+            sweep_id = null,
+            redis_residue = coalesce((select keys from left_over l where l.tenant_id = p.tenant_id), 0)
+        from held where p.sweep_id = held.id
+        returning p.id, p.swept, p.tenant_id, p.redis_keys_deleted, p.fence),
+      booked as (
+        insert into tenant_purge.batch
+          (purge_id, fence, stage, level, kind, table_name, rows, duration_ms, worker)
+        select id, fence, 'redis', 'redis', 'delete', 'redis', redis_keys_deleted, 0, ${`sweep ${claim.id}`}
+        from settled where swept and redis_keys_deleted > 0)
+      select id, swept from settled`.execute(this.#ledger);
+    return rows.filter((row) => row.swept).map((row) => asPurgeId(row.id));
+  }
+}
+
+async function purgesOf(
+  ledger: Kysely<LedgerTables>,
+  sweepId: number,
+): Promise<SweepClaim['purges']> {
+  const rows = await ledger
+    .selectFrom('tenant_purge.purge')
+    .select(['id', 'tenant_id'])
+    .where('sweep_id', '=', sweepId)
+    .where(WAITING)
+    .execute();
+  return rows.map((row) => ({ purgeId: asPurgeId(row.id), tenantId: asTenantId(row.tenant_id) }));
+}

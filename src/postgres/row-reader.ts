@@ -1,0 +1,208 @@
+import type pg from 'pg';
+import type { Checkpoint } from '../domain/checkpoint.ts';
+import type { PurgeId, TableName, TenantId } from '../domain/ids.ts';
+import { type DeleteStep, deleteSteps, type Plan, type PlanStep } from '../domain/plan.ts';
+import type { Residue } from '../domain/report.ts';
+import type { Database } from './database.ts';
+import { column, columns, joinToTenant, literal, ownedRows } from './row-predicate.ts';
+
+/** A table that holds rows itself: an ordinary table, or one partition. */
+export interface Leaf {
+  readonly name: string;
+  readonly filenode: number;
+  readonly blocks: number;
+  /** `reltuples`; -1 when never analysed. */
+  readonly estimatedRows: number;
+  /** True where a valid, whole index leads with the column by which the rows are found. */
+  readonly hasTenantIndex: boolean;
+}
+
+type Queryable = pg.Pool | pg.ClientBase;
+
+/** Everything the program asks of tenants' tables without changing them. */
+export class RowReader {
+  readonly #pool: pg.Pool;
+
+  constructor(database: Database) {
+    this.#pool = database.pool;
+  }
+
+  /** Leaves of a table by name, so that every pass visits them in the same order. */
+  async leaves(step: PlanStep): Promise<Leaf[]> {
+    const hop = step.path.hops[0];
+    const { rows } = await this.#pool.query(
+      `select format('%I.%I', n.nspname, c.relname) as name,
+              pg_relation_filenode(c.oid)::bigint as filenode,
+              pg_relation_size(c.oid) / current_setting('block_size')::bigint as blocks,
+              c.reltuples::float8 as estimated_rows,
+              exists (select from pg_index i
+                      join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]
+                      where i.indrelid = c.oid and i.indisvalid and i.indpred is null
+                        and a.attname = any($2)) as has_tenant_index
+       from (select $1::regclass::oid as relid
+             where not exists (select from pg_partitioned_table where partrelid = $1::regclass)
+             union all
+             select relid from pg_partition_tree($1::regclass)
+             where isleaf and exists (select from pg_partitioned_table where partrelid = $1::regclass)) l
+       join pg_class c on c.oid = l.relid join pg_namespace n on n.oid = c.relnamespace
+       order by 1`,
+      [step.table, hop === undefined ? [step.path.column] : [...hop.columns]],
+    );
+    return rows.map((row) => ({
+      name: row.name,
+      filenode: Number(row.filenode),
+      blocks: Number(row.blocks),
+      estimatedRows: Number(row.estimated_rows),
+      hasTenantIndex: row.has_tenant_index,
+    }));
+  }
+
+  /** True while the step still has work: a fresh look over the whole table, leaves included. */
+  async hasRows(step: PlanStep, tenantId: TenantId): Promise<boolean> {
+    const { rows } = await this.#pool.query(
+      `select exists (select from ${step.table} t where ${stepCondition(step, tenantId)}) as found`,
+    );
+    return rows[0]?.found === true;
+  }
+
+  /** Addresses of the step's rows in one leaf from a block on, in heap order; at most `limit`. */
+  async tids(
+    step: PlanStep,
+    leaf: string,
+    tenantId: TenantId,
+    page: { readonly fromBlock: number; readonly limit: number },
+  ): Promise<string[]> {
+    // OFFSET 0 keeps the look-up on the tenant's index: with the range inside, a TID range scan of
+    // the rest of the table can look cheaper than it is.
+    const { rows } = await this.#pool.query({
+      text: `select ctid::text as tid from (
+               select t.ctid from ${leaf} t where ${stepCondition(step, tenantId)} offset 0) found
+             where ctid >= '(${page.fromBlock},0)'::tid order by ctid limit ${page.limit}`,
+      rowMode: 'array',
+    });
+    return rows.map((row: string[]) => row[0] ?? '');
+  }
+
+  async checkpoints(purgeId: PurgeId): Promise<Map<string, Checkpoint>> {
+    const { rows } = await this.#pool.query(
+      `select step, pass, leaf, filenode, next_block, done, rows
+       from tenant_purge.checkpoint where purge_id = $1`,
+      [purgeId],
+    );
+    return new Map(
+      rows.map((row) => [
+        row.step,
+        {
+          pass: row.pass,
+          leaf: row.leaf,
+          filenode: Number(row.filenode),
+          nextBlock: Number(row.next_block),
+          done: row.done,
+          rows: Number(row.rows),
+        },
+      ]),
+    );
+  }
+
+  /** Rows per table that the ledger says were deleted; committed batches only. */
+  async deletedRows(purgeId: PurgeId): Promise<{ readonly table: string; readonly rows: number }[]> {
+    const { rows } = await this.#pool.query(
+      `select table_name as table, sum(rows)::bigint as rows from tenant_purge.batch
+       where purge_id = $1 and kind = 'delete' and table_name <> 'redis' group by 1 order by min(id)`,
+      [purgeId],
+    );
+    return rows.map((row) => ({ table: row.table, rows: Number(row.rows) }));
+  }
+
+  /** The tenant's rows that are there now, per table, by fresh queries; empty when none are. */
+  async residue(plan: Plan, tenantId: TenantId): Promise<Residue[]> {
+    const steps = deleteSteps(plan);
+    const counts = steps.map(
+      (step) => `(select count(*) from ${step.table} t where ${ownedRows(step.path, 't', tenantId)})`,
+    );
+    const { rows } = await this.#pool.query({ text: `select ${counts.join(', ')}`, rowMode: 'array' });
+    const found: unknown[] = rows[0] ?? [];
+    return steps
+      .map((step, index) => ({ table: step.table as string, count: Number(found[index] ?? 0) }))
+      .filter(({ count }) => count > 0);
+  }
+
+  /**
+   * Rows per table and tenant, one aggregate query a table whatever the number of tenants.
+   * @param client a connection in a read-only transaction, so that all tables are seen at one moment
+   */
+  async countPerTenant(
+    client: Queryable,
+    plan: Plan,
+    tenantIds: readonly TenantId[],
+  ): Promise<Map<TenantId, Record<string, number>>> {
+    const counted = new Map<TenantId, Record<string, number>>(tenantIds.map((id) => [id, {}]));
+    for (const step of deleteSteps(plan)) {
+      for (const row of await countStep(client, plan, step, tenantIds)) {
+        const record = counted.get(row.tenant as TenantId);
+        if (record !== undefined) record[step.table] = row.rows;
+      }
+    }
+    return counted;
+  }
+
+  /** Rows of a table; `condition` narrows it to rows whose boolean column is true. */
+  async countTable(client: Queryable, table: TableName, trueColumn: string | null): Promise<number> {
+    const { rows } = await client.query(
+      `select count(*) as rows from ${table}${trueColumn === null ? '' : ` where ${column(trueColumn)}`}`,
+    );
+    return Number(rows[0]?.rows ?? 0);
+  }
+
+  /** Dead rows per table of the plan that VACUUM would clear, most first. */
+  async deadRows(tables: readonly TableName[]): Promise<{ readonly table: string; readonly deadRows: number }[]> {
+    const { rows } = await this.#pool.query(
+      `select r.table, coalesce(sum(s.n_dead_tup), 0)::bigint as dead
+       from unnest($1::text[]) as r ("table")
+       cross join lateral pg_partition_tree(r.table::regclass) t
+       join pg_stat_user_tables s on s.relid = t.relid
+       group by 1
+       union all
+       select r.table, s.n_dead_tup from unnest($1::text[]) as r ("table")
+       join pg_stat_user_tables s on s.relid = r.table::regclass
+       where not exists (select from pg_partition_tree(r.table::regclass))
+       order by 2 desc`,
+      [[...tables]],
+    );
+    return rows
+      .map((row) => ({ table: row.table, deadRows: Number(row.dead) }))
+      .filter(({ deadRows }) => deadRows > 0);
+  }
+}
+
+/** Rows that the step still has to change: all of the tenant's, or those with a reference to clear. */
+function stepCondition(step: PlanStep, tenantId: TenantId): string {
+  const owned = ownedRows(step.path, 't', tenantId);
+  if (step.kind === 'delete') return owned;
+  const nulls = step.columns.map(() => 'null').join(', ');
+  return `${owned} and (${columns(step.columns)}) is distinct from (${nulls})`;
+}
+
+async function countStep(
+  client: Queryable,
+  plan: Plan,
+  step: DeleteStep,
+  tenantIds: readonly TenantId[],
+): Promise<{ tenant: string; rows: number }[]> {
+  const [only] = tenantIds;
+  if (tenantIds.length === 1 && only !== undefined) {
+    const { rows } = await client.query(
+      `select ${literal(only)} as tenant, count(*) as rows from ${step.table} t
+       where ${ownedRows(step.path, 't', only)}`,
+    );
+    return rows.map((row) => ({ tenant: row.tenant, rows: Number(row.rows) })).filter(({ rows: n }) => n > 0);
+  }
+  const { from, tenant } = joinToTenant(step.table, step.path);
+  const { rows } = await client.query(
+    `select ${tenant}::text as tenant, count(*) as rows from ${from}
+     where ${tenant} = any($1::text[]::${plan.tenant.keyType}[]) group by 1`,
+    [[...tenantIds]],
+  );
+  return rows.map((row) => ({ tenant: row.tenant, rows: Number(row.rows) }));
+}
+

@@ -1,0 +1,201 @@
+import type { Redis } from 'ioredis';
+import { PurgeError } from '../domain/errors.ts';
+import { toKeyBytes } from './byte-text.ts';
+import { createKeyOwner } from './key-owner.ts';
+import { type KeyTemplate, scanPattern } from './key-template.ts';
+import { FIRST_CURSOR, scanKeyspace } from './keyspace.ts';
+import { awaitReply, toRedisError } from './redis-error.ts';
+import { readServerInfo } from './server-info.ts';
+
+/** Keys per UNLINK pipeline: what may still go after a stop was asked for. */
+export const PIPELINE_KEYS_MAX = 1_000;
+/** Pages a few found keys wait for company before they are deleted. */
+const PAGES_PER_FLUSH_MAX = 8;
+/** Server restarts that one sweep outlives. */
+const RESTARTS_MAX = 3;
+
+export interface SweepProgress<Id extends string> {
+  /**
+   * Where a later sweep may go on (`startCursor`): everything before it is handled for every tenant
+   * of this sweep but the dropped ones. Opaque; store it as it is.
+   */
+  readonly cursor: string;
+  /** Keys looked at so far, of those that fit the templates' common beginning. */
+  readonly scanned: number;
+  /** Keys deleted since the last call, tenants without any left out. */
+  readonly deleted: ReadonlyMap<Id, number>;
+  /** Tenants not admitted once; the cursor does not speak for them. */
+  readonly dropped: ReadonlySet<Id>;
+}
+
+export interface SweepOptions<Id extends string> {
+  readonly redis: Redis;
+  readonly templates: readonly KeyTemplate[];
+  /** Keys never touched whatever the templates say, e.g. `bull:`; the identity marker always. */
+  readonly excludePrefixes: readonly string[];
+  /** Cursor of an earlier sweep of no fewer tenants, or null to begin at the beginning. */
+  readonly startCursor: string | null;
+  readonly tenantIds: ReadonlySet<Id>;
+  /**
+   * Asked before every pipeline: who of these may still be swept? A tenant left out once is
+   * dropped for the rest of this sweep. What it throws ends the sweep.
+   */
+  readonly admit: (tenantIds: readonly Id[]) => Promise<ReadonlySet<Id>>;
+  /** Awaited after every pipeline, and every few pages without keys. */
+  readonly onProgress: (progress: SweepProgress<Id>) => Promise<void>;
+  readonly signal?: AbortSignal;
+}
+
+export interface SweepResult<Id extends string> {
+  readonly scanned: number;
+  /** By UNLINK's own replies; tenants without any left out. */
+  readonly deleted: Map<Id, number>;
+  /** Tenants that were not admitted once: keys of theirs may be left. */
+  readonly dropped: ReadonlySet<Id>;
+}
+
+/**
+ * Deletes the keys of all the tenants in one pass over the keyspace. Idempotent: a repeated sweep
+ * finds nothing. Keys written behind the cursor while it runs stay, which a count tells afterwards.
+ * A connection lost between an UNLINK and its reply deletes without counting.
+ *
+ * A cursor means something to one server process only (the table's hash seed is drawn at its
+ * start): after a restart or a failover the pass begins again, as does one resumed elsewhere.
+ * @throws PurgeError STOP_ASKED once the signal is aborted (or its reason, where that is a
+ *   PurgeError), at the latest after the pipeline in hand; REDIS_UNREACHABLE; what `admit` throws
+ */
+export async function sweepKeys<Id extends string>(
+  options: SweepOptions<Id>,
+): Promise<SweepResult<Id>> {
+  const totals: Totals<Id> = { scanned: 0, deleted: new Map(), dropped: new Set() };
+  if (options.templates.length === 0 || options.tenantIds.size === 0) return totals;
+  let { runId } = await readServerInfo(options.redis);
+  let cursor = resumeFrom(options.startCursor, runId);
+  for (let restart = 0; restart <= RESTARTS_MAX; restart += 1) {
+    await sweepOnce(options, totals, { runId, cursor });
+    const after = await readServerInfo(options.redis);
+    if (after.runId === runId) return totals;
+    runId = after.runId;
+    cursor = FIRST_CURSOR;
+  }
+  throw new PurgeError(
+    'REDIS_UNREACHABLE',
+    `Redis restarted during each of ${RESTARTS_MAX + 1} passes over its keys.`,
+    { remedy: 'Find out why Redis restarts; the sweep is tried again.' },
+  );
+}
+
+interface Totals<Id extends string> {
+  scanned: number;
+  readonly deleted: Map<Id, number>;
+  readonly dropped: Set<Id>;
+}
+
+interface OwnedKey<Id extends string> {
+  readonly id: Id;
+  readonly key: string;
+}
+
+async function sweepOnce<Id extends string>(
+  options: SweepOptions<Id>,
+  totals: Totals<Id>,
+  start: { readonly runId: string | null; readonly cursor: string },
+): Promise<void> {
+  const { redis, templates, tenantIds } = options;
+  // Dropped tenants stay in the match: their keys must not fall to a tenant with a shorter id.
+  const ownerOf = createKeyOwner(options);
+  let waiting: OwnedKey<Id>[] = [];
+  let waitingPages = 0;
+  let handled = start.cursor;
+  const report = (deleted: ReadonlyMap<Id, number>): Promise<void> =>
+    options.onProgress({
+      cursor: cursorToken(start.runId, handled),
+      scanned: totals.scanned,
+      deleted,
+      dropped: totals.dropped,
+    });
+
+  throwIfStopped(options.signal);
+  const pattern = scanPattern(templates);
+  for await (const page of scanKeyspace(redis, { pattern, cursor: start.cursor })) {
+    totals.scanned += page.keys.length;
+    for (const key of page.keys) {
+      const id = ownerOf(key);
+      if (id !== null && !totals.dropped.has(id)) waiting.push({ id, key });
+    }
+    waitingPages += 1;
+    const isLast = page.cursor === FIRST_CURSOR;
+    if (isLast || waiting.length >= PIPELINE_KEYS_MAX || waitingPages >= PAGES_PER_FLUSH_MAX) {
+      for (let from = 0; from < waiting.length; from += PIPELINE_KEYS_MAX) {
+        throwIfStopped(options.signal);
+        const chunk = waiting.slice(from, from + PIPELINE_KEYS_MAX);
+        const { deleted, failure } = await deleteAdmitted(options, totals, chunk);
+        if (from + PIPELINE_KEYS_MAX >= waiting.length && failure === null) handled = page.cursor;
+        await report(deleted);
+        if (failure !== null) throw failure;
+      }
+      if (waiting.length === 0) {
+        handled = page.cursor;
+        await report(new Map());
+      }
+      waiting = [];
+      waitingPages = 0;
+    }
+    throwIfStopped(options.signal);
+    if (totals.dropped.size === tenantIds.size) return;
+  }
+}
+
+/** One pipeline: asks who is admitted, deletes their keys, one UNLINK per tenant for its count. */
+async function deleteAdmitted<Id extends string>(
+  options: SweepOptions<Id>,
+  totals: Totals<Id>,
+  chunk: readonly OwnedKey<Id>[],
+): Promise<{ deleted: ReadonlyMap<Id, number>; failure: Error | null }> {
+  const keysById = new Map<Id, Buffer[]>();
+  for (const { id, key } of chunk) {
+    if (totals.dropped.has(id)) continue;
+    const keys = keysById.get(id) ?? [];
+    keysById.set(id, keys);
+    keys.push(toKeyBytes(key));
+  }
+  const deleted = new Map<Id, number>();
+  const concerned = [...keysById.keys()];
+  if (concerned.length === 0) return { deleted, failure: null };
+  const admitted = await options.admit(concerned);
+  const doomed = concerned.filter((id) => admitted.has(id));
+  for (const id of concerned) if (!admitted.has(id)) totals.dropped.add(id);
+  if (doomed.length === 0) return { deleted, failure: null };
+
+  const pipeline = options.redis.pipeline();
+  for (const id of doomed) pipeline.unlink(...(keysById.get(id) ?? []));
+  const replies = (await awaitReply(pipeline.exec())) ?? [];
+  let failure: Error | null = null;
+  for (const [index, [error, count]] of replies.entries()) {
+    const id = doomed[index];
+    if (error !== null) failure ??= toRedisError(error);
+    else if (id !== undefined && typeof count === 'number' && count > 0) {
+      deleted.set(id, count);
+      totals.deleted.set(id, (totals.deleted.get(id) ?? 0) + count);
+    }
+  }
+  return { deleted, failure };
+}
+
+function throwIfStopped(signal: AbortSignal | undefined): void {
+  if (signal?.aborted !== true) return;
+  if (signal.reason instanceof PurgeError) throw signal.reason;
+  throw new PurgeError('STOP_ASKED', 'The sweep of Redis keys stopped as asked.', {
+    cause: signal.reason,
+  });
+}
+
+/** `run id/cursor`; without a run id nothing can be resumed. */
+const cursorToken = (runId: string | null, cursor: string): string =>
+  runId === null ? '' : `${runId}/${cursor}`;
+
+function resumeFrom(token: string | null, runId: string | null): string {
+  const [tokenRunId, cursor] = (token ?? '').split('/');
+  if (runId === null || tokenRunId !== runId || cursor === undefined) return FIRST_CURSOR;
+  return /^\d+$/.test(cursor) ? cursor : FIRST_CURSOR;
+}
