@@ -111,6 +111,9 @@ function urlProblems(name: string, kind: UrlKind, text: string): string[] {
   if (url.hash !== '') {
     return [`${name}: has an unescaped "#"; write %23 where the password has one`];
   }
+  if (url.pathname.includes('@')) {
+    return [`${name}: has an unescaped "/" before the "@"; write %2F where the password has one`];
+  }
   if (url.hostname === '' && !url.searchParams.has('host')) {
     return [`${name}: names no host, e.g. ${kind.example}`];
   }

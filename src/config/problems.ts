@@ -43,29 +43,28 @@ export function suggestion(word: string, candidates: readonly string[]): string 
 
 function describeIssue(issue: z.core.$ZodIssue): string[] {
   const place = issue.path.length === 0 ? 'file' : issue.path.join('.');
-  switch (issue.code) {
-    case 'unrecognized_keys': {
-      const known = keysAt(issue.path);
-      return issue.keys.map(
-        (key) => `${[...issue.path, key].join('.')}: unknown key${suggestion(key, known)}`,
-      );
-    }
-    case 'invalid_value': {
-      const values = issue.values.map(String);
-      const near = typeof issue.input === 'string' ? suggestion(issue.input, values) : '';
-      return [`${place}: must be one of ${values.join(', ')}${near}`];
-    }
-    case 'invalid_key':
-      return issue.issues.map((inner) => `${place}: the key ${inner.message}`);
-    case 'invalid_type':
-      return [
-        issue.input === undefined
-          ? `${place}: is missing; expected ${issue.expected}`
-          : `${place}: expected ${issue.expected}, not ${kindOf(issue.input)}`,
-      ];
-    default:
-      return [`${place}: ${issue.message}`];
+  if (issue.code === 'unrecognized_keys') {
+    const known = keysAt(issue.path);
+    return issue.keys.map(
+      (key) => `${[...issue.path, key].join('.')}: unknown key${suggestion(key, known)}`,
+    );
   }
+  if (issue.code === 'invalid_value') {
+    const values = issue.values.map(String);
+    const near = typeof issue.input === 'string' ? suggestion(issue.input, values) : '';
+    return [`${place}: must be one of ${values.join(', ')}${near}`];
+  }
+  if (issue.code === 'invalid_key') {
+    return issue.issues.map((inner) => `${place}: the key ${inner.message}`);
+  }
+  if (issue.code === 'invalid_type') {
+    return [
+      issue.input === undefined
+        ? `${place}: is missing; expected ${issue.expected}`
+        : `${place}: expected ${issue.expected}, not ${kindOf(issue.input)}`,
+    ];
+  }
+  return [`${place}: ${issue.message}`];
 }
 
 /** The keys the schema knows at a path. */

@@ -21,11 +21,18 @@ interface CatalogueEntry {
 }
 
 const CATALOGUE = {
-  USAGE: { exitCode: EXIT.usage, remedy: 'Run the command with --help for its flags and an example.' },
-  CONFIG_INVALID: { exitCode: EXIT.usage, remedy: 'Correct the configuration; nothing was changed.' },
+  USAGE: {
+    exitCode: EXIT.usage,
+    remedy: 'Run the command with --help for its flags and an example.',
+  },
+  CONFIG_INVALID: {
+    exitCode: EXIT.usage,
+    remedy: 'Correct the configuration; nothing was changed.',
+  },
   CONFIG_MISSING: {
     exitCode: EXIT.usage,
-    remedy: 'Create purge.config.json with {"tenant": {"table": "public.tenants"}}, or name a file with --config.',
+    remedy:
+      'Create purge.config.json with {"tenant": {"table": "public.tenants"}}, or name a file with --config.',
   },
   DATABASE_UNREACHABLE: {
     exitCode: EXIT.usage,
@@ -48,7 +55,8 @@ const CATALOGUE = {
   },
   LEDGER_NEWER: {
     exitCode: EXIT.usage,
-    remedy: 'Upgrade this program to the version that migrated the ledger; it never downgrades one.',
+    remedy:
+      'Upgrade this program to the version that migrated the ledger; it never downgrades one.',
   },
   NOT_FOUND: { exitCode: EXIT.usage, remedy: 'List what there is with `tenant-purge status`.' },
 
@@ -68,42 +76,65 @@ const CATALOGUE = {
     exitCode: EXIT.refused,
     remedy: 'Correct the list of tenants; nothing was enqueued for any of them.',
   },
-  TENANT_KEPT: { exitCode: EXIT.refused, remedy: 'Take the tenant off the list, or off the keep list.' },
-  TENANT_UNKNOWN: { exitCode: EXIT.refused, remedy: 'Check the id: it must be spelled as in the tenant table.' },
+  TENANT_KEPT: {
+    exitCode: EXIT.refused,
+    remedy: 'Take the tenant off the list, or off the keep list.',
+  },
+  TENANT_UNKNOWN: {
+    exitCode: EXIT.refused,
+    remedy: 'Check the id: it must be spelled as in the tenant table.',
+  },
   TENANT_BLANK: { exitCode: EXIT.refused, remedy: 'Remove the empty id.' },
-  TENANT_WILDCARD: { exitCode: EXIT.refused, remedy: 'Name each tenant; wildcards are never expanded.' },
+  TENANT_WILDCARD: {
+    exitCode: EXIT.refused,
+    remedy: 'Name each tenant; wildcards are never expanded.',
+  },
   TENANT_DUPLICATE: { exitCode: EXIT.refused, remedy: 'Name each tenant once.' },
-  TENANT_BUSY: { exitCode: EXIT.refused, remedy: 'Wait for the live purge of this tenant, or cancel it.' },
-  HAZARD_BLOCKS: { exitCode: EXIT.refused, remedy: 'Settle each hazard as its remedy says, then plan again.' },
+  TENANT_BUSY: {
+    exitCode: EXIT.refused,
+    remedy: 'Wait for the live purge of this tenant, or cancel it.',
+  },
+  HAZARD_BLOCKS: {
+    exitCode: EXIT.refused,
+    remedy: 'Settle each hazard as its remedy says, then plan again.',
+  },
   HAZARD_NOT_ALLOWED: {
     exitCode: EXIT.refused,
     remedy: 'Read the hazard; accept it with --allow TYPE, or settle it as its remedy says.',
   },
   DRIFT: {
     exitCode: EXIT.refused,
-    remedy: 'The schema changed since the plan was approved: read the difference, then enqueue again.',
+    remedy:
+      'The schema changed since the plan was approved: read the difference, then enqueue again.',
   },
   IDENTITY_MISMATCH: {
     exitCode: EXIT.refused,
     remedy: 'Point the worker at the environment, database and Redis the campaign was made for.',
   },
-  STATUS_CONFLICT: { exitCode: EXIT.refused, remedy: 'See what the purge is doing with `tenant-purge status`.' },
+  STATUS_CONFLICT: {
+    exitCode: EXIT.refused,
+    remedy: 'See what the purge is doing with `tenant-purge status`.',
+  },
 
   FOREIGN_REFERENCE: {
     exitCode: EXIT.failed,
-    remedy: 'A row outside the purge references a row inside it: clear or move that reference, then enqueue again.',
+    remedy:
+      'A row outside the purge references a row inside it: clear or move that reference, then enqueue again.',
   },
   CASCADE_GUARD: {
     exitCode: EXIT.failed,
-    remedy: 'The delete would have changed rows that the plan does not name: clear those references, then enqueue again.',
+    remedy:
+      'The delete would have changed rows that the plan does not name: clear those references, then enqueue again.',
   },
   ROW_REFUSED: {
     exitCode: EXIT.failed,
-    remedy: 'The database refuses to delete a row: read its message, settle the cause, then enqueue again.',
+    remedy:
+      'The database refuses to delete a row: read its message, settle the cause, then enqueue again.',
   },
   POISON_ROW: {
     exitCode: EXIT.failed,
-    remedy: 'A single row cannot be deleted within the statement timeout: add the missing index, then enqueue again.',
+    remedy:
+      'A single row cannot be deleted within the statement timeout: add the missing index, then enqueue again.',
   },
   ROWS_KEPT: {
     exitCode: EXIT.failed,
@@ -113,9 +144,18 @@ const CATALOGUE = {
     exitCode: EXIT.residue,
     remedy: 'Something still writes for this tenant: stop it, then enqueue the tenant again.',
   },
-  INTERRUPTED: { exitCode: EXIT.failed, remedy: 'It is tried again by itself; see `tenant-purge status`.' },
-  TIMED_OUT: { exitCode: EXIT.failed, remedy: 'The work goes on; look again with `tenant-purge status`.' },
-  STALE_FENCE: { exitCode: EXIT.failed, remedy: 'Another worker holds the purge now; nothing to do.' },
+  INTERRUPTED: {
+    exitCode: EXIT.failed,
+    remedy: 'It is tried again by itself; see `tenant-purge status`.',
+  },
+  TIMED_OUT: {
+    exitCode: EXIT.failed,
+    remedy: 'The work goes on; look again with `tenant-purge status`.',
+  },
+  STALE_FENCE: {
+    exitCode: EXIT.failed,
+    remedy: 'Another worker holds the purge now; nothing to do.',
+  },
   STOP_ASKED: { exitCode: EXIT.interrupted, remedy: 'A stop was asked for; resume when ready.' },
   CANCELLED: { exitCode: EXIT.cancelled, remedy: 'Enqueue the tenant again to go on.' },
   INTERNAL: { exitCode: EXIT.failed, remedy: 'This is a defect: report it with the log.' },

@@ -11,8 +11,11 @@ export type Outcome =
   | { readonly kind: 'cancelled'; readonly report: PurgeReport }
   | { readonly kind: 'failed'; readonly error: ErrorReport }
   | { readonly kind: 'refused'; readonly error: ErrorReport }
-  /** Paused in the ledger: park the job until it is resumed or promoted. */
-  | { readonly kind: 'paused' }
+  /**
+   * Paused in the ledger: park the job until it is resumed or promoted. `parked`: it had been seen
+   * parked before, so its arrival means that somebody promoted it.
+   */
+  | { readonly kind: 'paused'; readonly parked: boolean }
   /** Given back unfinished; another worker may take it at once. */
   | { readonly kind: 'yielded'; readonly reason: string }
   /** A passing fault outlasted its retries; try again later. */

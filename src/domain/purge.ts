@@ -68,7 +68,11 @@ export const TRANSITIONS: readonly Transition[] = [
   { from: 'queued', to: 'paused', cause: 'the operator paused it before a worker had it' },
   { from: 'queued', to: 'cancelled', cause: 'the operator cancelled it before a worker had it' },
   { from: 'queued', to: 'refused', cause: 'a guard refused it when it was claimed' },
-  { from: 'running', to: 'queued', cause: 'the worker gave it back: shutdown, queue pause or sweep' },
+  {
+    from: 'running',
+    to: 'queued',
+    cause: 'the worker gave it back: shutdown, queue pause or sweep',
+  },
   { from: 'running', to: 'pausing', cause: 'the operator asked for a pause in mid-run' },
   { from: 'running', to: 'cancelling', cause: 'the operator asked for a cancel in mid-run' },
   { from: 'running', to: 'interrupted', cause: 'a passing fault outlasted its retries' },

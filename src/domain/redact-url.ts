@@ -8,6 +8,8 @@ const SECRET_PARAMETERS = ['password', 'sslpassword'];
 export function redactUrl(url: string): string {
   if (!URL.canParse(url)) return '(not a URL)';
   const shown = new URL(url);
+  // A password with an unescaped "/" or "?" ends up here.
+  if ((shown.pathname + shown.search).includes('@')) return `${shown.protocol}//***`;
   if (shown.password !== '') shown.password = '***';
   for (const name of SECRET_PARAMETERS) {
     if (shown.searchParams.has(name)) shown.searchParams.set(name, '***');

@@ -143,7 +143,12 @@ async function passOverIndex(
       const next = { ...checkpoint, nextBlock: blockOf(range.tids.at(-1)) };
       const result = await runSizedBatch(context, leaf, range, next);
       if (result.kind === 'too-slow') {
-        size = smaller(context, range.tids.length, sizeLimits, `row ${range.tids[0]} of ${leaf.name}`);
+        size = smaller(
+          context,
+          range.tids.length,
+          sizeLimits,
+          `row ${range.tids[0]} of ${leaf.name}`,
+        );
         continue;
       }
       checkpoint = { ...next, rows: result.checkpointRows };
@@ -213,7 +218,12 @@ async function fenced<Result>(run: Run, work: () => Promise<Result>): Promise<Re
 }
 
 /** The same oversized batch is never tried again unchanged; a single row too slow is named. */
-function smaller(context: StepContext, size: number, limits: BatchSizeLimits, where: string): number {
+function smaller(
+  context: StepContext,
+  size: number,
+  limits: BatchSizeLimits,
+  where: string,
+): number {
   const half = halveBatchSize(size, limits);
   if (half !== null) return half;
   throw new PurgeError(

@@ -14,11 +14,7 @@ const FACTOR_MAX = 2;
 const FACTOR_MIN = 0.5;
 
 /** Size of the next batch (blocks or rows, as `size`), from the size and duration of the last. */
-export function nextBatchSize(
-  size: number,
-  durationMs: number,
-  limits: BatchSizeLimits,
-): number {
+export function nextBatchSize(size: number, durationMs: number, limits: BatchSizeLimits): number {
   const wanted = limits.targetMs / Math.max(durationMs, 1);
   const factor = Math.min(FACTOR_MAX, Math.max(FACTOR_MIN, wanted));
   return clamp(Math.round(size * factor), limits);

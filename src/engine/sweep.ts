@@ -4,12 +4,10 @@ import type { EngineParts, RunControl } from './parts.ts';
 
 /** One pass over the keyspace, as `src/redis` gives it; handed in by `src/runtime`. */
 export interface SweepKeyspace {
-  /** `run_id` of the server: a cursor is worth nothing to another one. */
-  runId(): Promise<string>;
   /** One pass; asks `admit` before every pipeline; calls `onProgress` after it. */
   sweep(options: {
     readonly tenantIds: ReadonlySet<string>;
-    readonly startCursor: string;
+    readonly startCursor: string | null;
     readonly admit: (tenantIds: readonly string[]) => Promise<ReadonlySet<string>>;
     readonly onProgress: (step: SweepStep) => Promise<void>;
   }): Promise<void>;
@@ -22,6 +20,8 @@ export interface SweepStep {
   readonly cursor: string;
   readonly scanned: number;
   readonly deleted: ReadonlyMap<string, number>;
+  /** Tenants that left the pass; it does not speak for them. */
+  readonly dropped: ReadonlySet<string>;
 }
 
 export type SweepAttempt =
@@ -50,7 +50,6 @@ export async function sweepIfDue(
 ): Promise<SweepAttempt> {
   const attempt = await parts.sweeps.claim({
     holder: control.worker,
-    redisRunId: await keyspace.runId(),
     waitMs: keyspace.waitMs,
     leaseMs: LEASE_MS,
   });
@@ -75,24 +74,61 @@ async function runPass(
   claim: SweepClaim,
 ): Promise<ReadonlyMap<string, number>> {
   const tenantIds = new Set<TenantId>(claim.purges.map((purge) => purge.tenantId));
-  let bookedAt = performance.now();
-  let scanned = 0;
+  const book = new SweepBook(parts, claim);
   await keyspace.sweep({
     tenantIds,
     startCursor: claim.cursor,
-    admit: async () => {
-      const admitted = await parts.sweeps.admit(claim);
-      if (admitted === null) throw new LostSweep('the sweep went to another holder');
+    admit: async (asked) => {
+      const barred = await parts.sweeps.barred(claim);
+      if (barred === null) throw new LostSweep('the sweep went to another holder');
       await parts.failpoint('before-unlink');
-      return admitted;
+      return new Set(asked.filter((tenantId) => !barred.has(tenantId)));
     },
-    onProgress: async (step) => {
-      scanned += step.scanned;
-      if (step.deleted.size === 0 && performance.now() - bookedAt < CURSOR_EVERY_MS) return;
-      await parts.sweeps.progress(claim, { ...step, scanned });
-      bookedAt = performance.now();
-      scanned = 0;
-    },
+    onProgress: (step) => book.add(step),
   });
+  await book.write();
   return keyspace.count(tenantIds);
+}
+
+/**
+ * Gathers what the pass reports and writes it once a second: 185 pipelines of 770 tenants each would
+ * otherwise mean 140,000 updates. A crash in between loses at most a second's count of deleted keys,
+ * never a key: the next holder passes over the same part again.
+ */
+class SweepBook {
+  readonly #parts: EngineParts;
+  readonly #claim: SweepClaim;
+  #deleted = new Map<string, number>();
+  #latest: SweepStep | null = null;
+  #scannedBefore = 0;
+  #writtenAt = performance.now();
+
+  constructor(parts: EngineParts, claim: SweepClaim) {
+    this.#parts = parts;
+    this.#claim = claim;
+  }
+
+  async add(step: SweepStep): Promise<void> {
+    for (const [tenantId, keys] of step.deleted) {
+      this.#deleted.set(tenantId, (this.#deleted.get(tenantId) ?? 0) + keys);
+    }
+    const newlyDropped = step.dropped.size > (this.#latest?.dropped.size ?? 0);
+    this.#latest = step;
+    if (newlyDropped || performance.now() - this.#writtenAt >= CURSOR_EVERY_MS) await this.write();
+  }
+
+  async write(): Promise<void> {
+    if (this.#latest === null) return;
+    const { cursor, scanned, dropped } = this.#latest;
+    const deleted = this.#deleted;
+    this.#deleted = new Map();
+    await this.#parts.sweeps.progress(this.#claim, {
+      cursor,
+      scanned: scanned - this.#scannedBefore,
+      deleted,
+      dropped,
+    });
+    this.#scannedBefore = scanned;
+    this.#writtenAt = performance.now();
+  }
 }

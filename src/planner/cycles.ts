@@ -39,12 +39,12 @@ export function breakCycles(edges: readonly OrderEdge[]): BrokenCycles {
     kept = kept.filter((edge) => edge !== best);
   }
   // A later cut may have made an earlier one needless.
-  for (const edge of [...cleared]) {
-    if (edgesInCycles([...kept, edge]).length > 0) continue;
-    kept = [...kept, edge];
-    cleared.splice(cleared.indexOf(edge), 1);
+  const needed: OrderEdge[] = [];
+  for (const edge of cleared) {
+    if (edgesInCycles([...kept, edge]).length > 0) needed.push(edge);
+    else kept = [...kept, edge];
   }
-  return { kept, cleared, unbreakable: fixed.unbreakable };
+  return { kept, cleared: needed, unbreakable: fixed.unbreakable };
 }
 
 function cutUnbreakable(edges: readonly OrderEdge[]): {

@@ -12,20 +12,21 @@ export function unbreakableCycle(
   cycle: readonly OrderEdge[],
 ): Hazard {
   const tables = cycle.map((edge) => edge.child);
-  const table = tables[0] ?? null;
+  const [table] = tables;
   const printed = [...tables, ...tables.slice(0, 1)].join(' → ');
   const soft = cycle
     .flatMap((edge) => (edge.keys.length === 1 ? edge.keys : []))
-    .find((key) => key.columns.every((column) => fixed.get(key.child)?.has(column) !== true));
+    .find((key) => key.columns.some((column) => fixed.get(key.child)?.has(column) !== true));
+  const ownerRule = table === undefined ? '' : tableRule(table, { ownedBy: ['<column>'] });
   return {
     type: 'UNBREAKABLE_CYCLE',
     severity: 'blocks',
-    table,
+    table: table ?? null,
     ...(soft === undefined ? {} : { foreignKey: soft.name }),
     message: `These tables refer to each other in a circle, and no reference in it can be cleared beforehand: ${printed}.`,
     remedy:
-      soft === undefined || table === null
-        ? `Every key in it also says who owns the rows: let another column own ${table} in purge.config (${tableRule(tables[0] ?? '', { ownedBy: ['<column>'] })}), or drop one of the foreign keys.`
+      soft === undefined
+        ? `Every key in it also says who owns the rows. Let another column do that in purge.config (${ownerRule}), or drop one of the foreign keys.`
         : `Let one reference be NULL: ${letBeNull(map, fixed, soft)}`,
   };
 }

@@ -168,8 +168,7 @@ function placeSteps(
   const clearsAt = new Map<number, ClearStep[]>();
   for (const step of clears) {
     const key = map.foreignKeys.find((candidate) => candidate.name === step.foreignKey);
-    const level =
-      Math.min(levelOf.get(step.table) ?? 0, (key && levelOf.get(key.parent)) ?? 0) - 1;
+    const level = Math.min(levelOf.get(step.table) ?? 0, (key && levelOf.get(key.parent)) ?? 0) - 1;
     clearsAt.set(level, [...(clearsAt.get(level) ?? []), step]);
   }
   const cleared = new Set(clears.map((step) => step.foreignKey));
@@ -209,6 +208,7 @@ function deleteStep(
       kind: 'delete',
       table,
       path,
+      partitioned: map.byName.get(table)?.kind === 'partitioned',
       guards: acting.filter((found) => !isClearedSelf(found)),
       selfGuards: acting.filter(isClearedSelf),
     },

@@ -217,7 +217,8 @@ class OwnershipWalk {
     );
     if (isReported) return true;
     for (const odd of this.#odd.get(table.name) ?? []) {
-      const isTold = odd.reason === 'key' && this.#hasReferenceToTenant(table.name, odd.column.name);
+      const isTold =
+        odd.reason === 'key' && this.#hasReferenceToTenant(table.name, odd.column.name);
       if (!isTold) this.#hazards.push(oddTenantColumn(table.name, odd, this.#tenant.keyType));
     }
     if (keys.length === 0 && configured === undefined && !isMeant) return false;

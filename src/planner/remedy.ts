@@ -4,7 +4,7 @@ import type { CatalogueForeignKey } from './catalogue.ts';
 
 /** What to write in purge.config about one table. */
 export const tableRule = (
-  table: TableName | '',
+  table: TableName,
   rule: { readonly ownedBy?: readonly string[]; readonly onPurge?: 'delete' | 'keep' },
 ): string => {
   const body =

@@ -1,5 +1,10 @@
 import type { TableName } from '../domain/ids.ts';
-import type { Catalogue, CatalogueColumn, CatalogueForeignKey, CatalogueTable } from './catalogue.ts';
+import type {
+  Catalogue,
+  CatalogueColumn,
+  CatalogueForeignKey,
+  CatalogueTable,
+} from './catalogue.ts';
 
 /** The catalogue, sorted and looked up by name, so that no plan depends on the order of its rows. */
 export interface SchemaMap {
@@ -52,7 +57,11 @@ export const columnOf = (table: CatalogueTable, name: string): CatalogueColumn |
   table.columns.find((column) => column.name === name);
 
 /** True where every one of the columns is NOT NULL, so that each row has a value for the key. */
-export const isMandatory = (map: SchemaMap, table: TableName, columns: readonly string[]): boolean =>
+export const isMandatory = (
+  map: SchemaMap,
+  table: TableName,
+  columns: readonly string[],
+): boolean =>
   columns.every((name) => {
     const found = map.byName.get(table);
     return found !== undefined && columnOf(found, name)?.notNull === true;

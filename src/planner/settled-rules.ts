@@ -166,8 +166,7 @@ const missingColumn = (
   message: `${setting}: there is no column ${name}, ${where}.${suggestion(nearestMatch(name, candidates))}`,
 });
 
-const suggestion = (near: string | null): string =>
-  near === null ? '' : ` Did you mean ${near}?`;
+const suggestion = (near: string | null): string => (near === null ? '' : ` Did you mean ${near}?`);
 
 function problemsError(problems: readonly Problem[], remedy?: string): PurgeError {
   const [first] = problems;

@@ -54,7 +54,10 @@ async function readVersion(pool: pg.Pool): Promise<number> {
   const { rows } = await pool.query("SELECT current_setting('server_version_num')::int AS version");
   const version = Number(rows[0]?.version);
   if (version < 140_000) {
-    throw new PurgeError('DATABASE_VERSION', `PostgreSQL ${Math.floor(version / 10_000)} is too old.`);
+    throw new PurgeError(
+      'DATABASE_VERSION',
+      `PostgreSQL ${Math.floor(version / 10_000)} is too old.`,
+    );
   }
   return version;
 }

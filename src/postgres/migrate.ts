@@ -4,8 +4,11 @@ import { sql0001 } from './migrations/0001-ledger.ts';
 import { privilegeError } from './sqlstate.ts';
 
 /** Numbered, in order, never edited once released. */
-const MIGRATIONS: readonly { readonly version: number; readonly name: string; readonly sql: string }[] =
-  [{ version: 1, name: 'ledger', sql: sql0001 }];
+const MIGRATIONS: readonly {
+  readonly version: number;
+  readonly name: string;
+  readonly sql: string;
+}[] = [{ version: 1, name: 'ledger', sql: sql0001 }];
 
 /** Version of the ledger this program writes. */
 export const LEDGER_VERSION = MIGRATIONS.length;
@@ -29,7 +32,9 @@ export async function migrateLedger(database: Database): Promise<void> {
            version integer PRIMARY KEY, name text NOT NULL,
            applied_at timestamptz NOT NULL DEFAULT now())`,
       );
-      const { rows } = await client.query('SELECT max(version) AS version FROM tenant_purge.migration');
+      const { rows } = await client.query(
+        'SELECT max(version) AS version FROM tenant_purge.migration',
+      );
       const current = Number(rows[0]?.version ?? 0);
       refuseNewer(current);
       for (const migration of MIGRATIONS.filter(({ version }) => version > current)) {
@@ -55,7 +60,9 @@ export async function ledgerVersion(database: Database): Promise<number | null> 
   );
   if (rows[0]?.present !== true) return null;
   try {
-    const found = await database.pool.query('SELECT max(version) AS version FROM tenant_purge.migration');
+    const found = await database.pool.query(
+      'SELECT max(version) AS version FROM tenant_purge.migration',
+    );
     const version = Number(found.rows[0]?.version ?? 0);
     refuseNewer(version);
     return version;

@@ -1,7 +1,13 @@
 import type pg from 'pg';
 import type { Checkpoint } from '../domain/checkpoint.ts';
 import type { PurgeId, TableName, TenantId } from '../domain/ids.ts';
-import { type DeleteStep, deleteSteps, type Plan, type PlanStep } from '../domain/plan.ts';
+import {
+  type DeleteStep,
+  deleteSteps,
+  type Plan,
+  type PlanStep,
+  type TenantTable,
+} from '../domain/plan.ts';
 import type { Residue } from '../domain/report.ts';
 import type { Database } from './database.ts';
 import { column, columns, joinToTenant, literal, ownedRows } from './row-predicate.ts';
@@ -105,7 +111,9 @@ export class RowReader {
   }
 
   /** Rows per table that the ledger says were deleted; committed batches only. */
-  async deletedRows(purgeId: PurgeId): Promise<{ readonly table: string; readonly rows: number }[]> {
+  async deletedRows(
+    purgeId: PurgeId,
+  ): Promise<{ readonly table: string; readonly rows: number }[]> {
     const { rows } = await this.#pool.query(
       `select table_name as table, sum(rows)::bigint as rows from tenant_purge.batch
        where purge_id = $1 and kind = 'delete' and table_name <> 'redis' group by 1 order by min(id)`,
@@ -118,9 +126,13 @@ export class RowReader {
   async residue(plan: Plan, tenantId: TenantId): Promise<Residue[]> {
     const steps = deleteSteps(plan);
     const counts = steps.map(
-      (step) => `(select count(*) from ${step.table} t where ${ownedRows(step.path, 't', tenantId)})`,
+      (step) =>
+        `(select count(*) from ${step.table} t where ${ownedRows(step.path, 't', tenantId)})`,
     );
-    const { rows } = await this.#pool.query({ text: `select ${counts.join(', ')}`, rowMode: 'array' });
+    const { rows } = await this.#pool.query({
+      text: `select ${counts.join(', ')}`,
+      rowMode: 'array',
+    });
     const found: unknown[] = rows[0] ?? [];
     return steps
       .map((step, index) => ({ table: step.table as string, count: Number(found[index] ?? 0) }))
@@ -147,15 +159,36 @@ export class RowReader {
   }
 
   /** Rows of a table; `condition` narrows it to rows whose boolean column is true. */
-  async countTable(client: Queryable, table: TableName, trueColumn: string | null): Promise<number> {
+  async countTable(
+    client: Queryable,
+    table: TableName,
+    trueColumn: string | null,
+  ): Promise<number> {
     const { rows } = await client.query(
       `select count(*) as rows from ${table}${trueColumn === null ? '' : ` where ${column(trueColumn)}`}`,
     );
     return Number(rows[0]?.rows ?? 0);
   }
 
+  /** Of these tenants, how many are marked as test tenants. */
+  async countMarkedTenants(
+    client: Queryable,
+    tenant: TenantTable,
+    tenantIds: readonly TenantId[],
+  ): Promise<number> {
+    if (tenant.testColumn === null) return 0;
+    const { rows } = await client.query(
+      `select count(*) as tenants from ${tenant.table}
+       where ${column(tenant.testColumn)} and ${column(tenant.key)} = any($1::text[]::${tenant.keyType}[])`,
+      [[...tenantIds]],
+    );
+    return Number(rows[0]?.tenants ?? 0);
+  }
+
   /** Dead rows per table of the plan that VACUUM would clear, most first. */
-  async deadRows(tables: readonly TableName[]): Promise<{ readonly table: string; readonly deadRows: number }[]> {
+  async deadRows(
+    tables: readonly TableName[],
+  ): Promise<{ readonly table: string; readonly deadRows: number }[]> {
     const { rows } = await this.#pool.query(
       `select r.table, coalesce(sum(s.n_dead_tup), 0)::bigint as dead
        from unnest($1::text[]) as r ("table")
@@ -195,7 +228,9 @@ async function countStep(
       `select ${literal(only)} as tenant, count(*) as rows from ${step.table} t
        where ${ownedRows(step.path, 't', only)}`,
     );
-    return rows.map((row) => ({ tenant: row.tenant, rows: Number(row.rows) })).filter(({ rows: n }) => n > 0);
+    return rows
+      .map((row) => ({ tenant: row.tenant, rows: Number(row.rows) }))
+      .filter(({ rows: n }) => n > 0);
   }
   const { from, tenant } = joinToTenant(step.table, step.path);
   const { rows } = await client.query(
@@ -205,4 +240,3 @@ async function countStep(
   );
   return rows.map((row) => ({ tenant: row.tenant, rows: Number(row.rows) }));
 }
-

@@ -22,7 +22,7 @@ export interface Batch {
   readonly step: PlanStep;
   readonly leaf: string;
   readonly range: BatchRange;
-  /** Where the table stands once this batch has committed; `rows` without this batch's. */
+  /** Where the table stands once this batch has committed; its `rows` are not read. */
   readonly checkpoint: Checkpoint;
   readonly limits: BatchLimits;
 }
@@ -64,9 +64,12 @@ export const stepKey = (step: PlanStep): string =>
  */
 export class RowStore {
   readonly #pool: pg.Pool;
+  readonly #beforeCommit: () => Promise<void>;
 
-  constructor(database: Database) {
+  /** @param beforeCommit fault point between the delete and its commit; nothing in production */
+  constructor(database: Database, beforeCommit: () => Promise<void> = () => Promise.resolve()) {
     this.#pool = database.pool;
+    this.#beforeCommit = beforeCommit;
   }
 
   /**
@@ -88,7 +91,7 @@ export class RowStore {
         closing: [
           saveCheckpoint(batch.fence, batch.step, {
             ...batch.checkpoint,
-            rows: batch.checkpoint.rows + (batch.step.kind === 'delete' ? rows : 0),
+            rows: batch.step.kind === 'delete' ? rows : 0,
           }),
           ...(rows === 0
             ? []
@@ -142,7 +145,10 @@ export class RowStore {
           durationMs,
         }))
         .filter((entry) => entry.rows > 0);
-      const rows = entries.reduce((sum, entry) => sum + (entry.kind === 'delete' ? entry.rows : 0), 0);
+      const rows = entries.reduce(
+        (sum, entry) => sum + (entry.kind === 'delete' ? entry.rows : 0),
+        0,
+      );
       return {
         closing: [
           ...(entries.length === 0 ? [] : [ledgerRows(purge.fence, entries)]),
@@ -158,9 +164,14 @@ export class RowStore {
   }
 
   /** Books that a fresh query found none of the tenant's rows left. Fenced like a batch. */
-  async markDone(fence: Fence, step: PlanStep, checkpoint: Checkpoint, limits: BatchLimits): Promise<void> {
+  async markDone(
+    fence: Fence,
+    step: PlanStep,
+    checkpoint: Checkpoint,
+    limits: BatchLimits,
+  ): Promise<void> {
     await this.#transact(['BEGIN', enterBatch(fence, limits)], () => ({
-      closing: [saveCheckpoint(fence, step, { ...checkpoint, done: true })],
+      closing: [saveCheckpoint(fence, step, { ...checkpoint, done: true, rows: 0 })],
       result: () => undefined,
     }));
   }
@@ -179,6 +190,7 @@ export class RowStore {
       // Several statements in one message: the driver answers with one result for each.
       const results = (await client.query(opening.join(';\n'))) as unknown as pg.QueryResult[];
       const { closing, result } = close(results, performance.now() - startedAt);
+      await this.#beforeCommit();
       await client.query([...closing, 'COMMIT'].join(';\n'));
       return result(performance.now() - startedAt);
     } catch (error) {
@@ -234,6 +246,10 @@ function describeRange(range: BatchRange): string {
     : `rows ${range.tids.at(0)}–${range.tids.at(-1)}`;
 }
 
+/**
+ * `rows` are this batch's and added by the server: a batch that lost its connection during COMMIT,
+ * but did commit, is tried again, finds nothing, and must not write its predecessor's rows away.
+ */
 function saveCheckpoint(fence: Fence, step: PlanStep, checkpoint: Checkpoint): string {
   return `insert into tenant_purge.checkpoint
       (purge_id, step, pass, leaf, filenode, next_block, done, rows)
@@ -242,7 +258,7 @@ function saveCheckpoint(fence: Fence, step: PlanStep, checkpoint: Checkpoint): s
       ${checkpoint.done}, ${checkpoint.rows})
     on conflict (purge_id, step) do update set pass = excluded.pass, leaf = excluded.leaf,
       filenode = excluded.filenode, next_block = excluded.next_block, done = excluded.done,
-      rows = excluded.rows`;
+      rows = checkpoint.rows + excluded.rows`;
 }
 
 interface LedgerEntry {

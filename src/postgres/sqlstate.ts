@@ -43,7 +43,12 @@ const CONNECTION_MESSAGES =
 
 /** Reads a thrown driver error; anything else is `fatal`. */
 export function readFault(thrown: unknown): DatabaseFault {
-  const error = thrown as { code?: unknown; constraint?: unknown; table?: unknown; schema?: unknown };
+  const error = thrown as {
+    code?: unknown;
+    constraint?: unknown;
+    table?: unknown;
+    schema?: unknown;
+  };
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   const code = typeof error?.code === 'string' ? error.code : null;
   const sqlState = code !== null && /^[0-9A-Z]{5}$/.test(code) ? code : null;
@@ -61,7 +66,8 @@ export function readFault(thrown: unknown): DatabaseFault {
 
 function classify(sqlState: string | null, code: string | null, message: string): FaultClass {
   if (sqlState === null) {
-    const lost = (code !== null && CONNECTION_ERRORS.has(code)) || CONNECTION_MESSAGES.test(message);
+    const lost =
+      (code !== null && CONNECTION_ERRORS.has(code)) || CONNECTION_MESSAGES.test(message);
     return lost ? 'back-off' : 'fatal';
   }
   if (sqlState === '57014') return 'shrink';
@@ -81,9 +87,13 @@ export function connectionError(thrown: unknown, where: string): PurgeError {
   const fault = readFault(thrown);
   const refused = fault.sqlState !== null && /^(28|3D)/.test(fault.sqlState);
   return refused
-    ? new PurgeError('DATABASE_REFUSED', `PostgreSQL at ${where} refused the login: ${fault.message}.`, {
-        cause: thrown,
-      })
+    ? new PurgeError(
+        'DATABASE_REFUSED',
+        `PostgreSQL at ${where} refused the login: ${fault.message}.`,
+        {
+          cause: thrown,
+        },
+      )
     : new PurgeError(
         'DATABASE_UNREACHABLE',
         `PostgreSQL at ${where} cannot be reached: ${fault.message || 'no answer'}.`,
@@ -95,8 +105,12 @@ export function connectionError(thrown: unknown, where: string): PurgeError {
 export function privilegeError(thrown: unknown): unknown {
   const fault = readFault(thrown);
   return fault.sqlState === '42501'
-    ? new PurgeError('PRIVILEGE_MISSING', `The database role lacks a privilege: ${fault.message}.`, {
-        cause: thrown,
-      })
+    ? new PurgeError(
+        'PRIVILEGE_MISSING',
+        `The database role lacks a privilege: ${fault.message}.`,
+        {
+          cause: thrown,
+        },
+      )
     : thrown;
 }

@@ -90,10 +90,11 @@ async function findUnsupported(redis: Redis): Promise<Error | null> {
   }
 }
 
-const PERMANENT = ['WRONGPASS', 'NOAUTH', 'NOPERM', 'ERR', 'ENOTFOUND'];
+/** What a second try does not change, or what has waited long enough. */
+const FINAL = ['WRONGPASS', 'NOAUTH', 'NOPERM', 'ERR', 'ENOTFOUND', 'ETIMEDOUT', 'no answer'];
 
 const isWorthAnotherTry = (failure: Error): boolean =>
-  !PERMANENT.some((sign) => failure.message.includes(sign));
+  !FINAL.some((sign) => failure.message.includes(sign));
 
 function unreachable(url: string, failure: Error): PurgeError {
   const { host, pathname } = new URL(url);

@@ -9,8 +9,8 @@ import { readServerInfo } from './server-info.ts';
 
 /** Keys per UNLINK pipeline: what may still go after a stop was asked for. */
 export const PIPELINE_KEYS_MAX = 1_000;
-/** Pages a few found keys wait for company before they are deleted. */
-const PAGES_PER_FLUSH_MAX = 8;
+/** Pages whose few keys wait for company before they are deleted. */
+const PAGES_WAITING_MAX = 8;
 /** Server restarts that one sweep outlives. */
 const RESTARTS_MAX = 3;
 
@@ -101,48 +101,41 @@ async function sweepOnce<Id extends string>(
   totals: Totals<Id>,
   start: { readonly runId: string | null; readonly cursor: string },
 ): Promise<void> {
-  const { redis, templates, tenantIds } = options;
   // Dropped tenants stay in the match: their keys must not fall to a tenant with a shorter id.
   const ownerOf = createKeyOwner(options);
-  let waiting: OwnedKey<Id>[] = [];
-  let waitingPages = 0;
+  const waiting: OwnedKey<Id>[] = [];
+  /** Pages not yet handled, each with the keys waiting up to its end. */
+  let pages: { readonly cursor: string; readonly waiting: number }[] = [];
   let handled = start.cursor;
-  const report = (deleted: ReadonlyMap<Id, number>): Promise<void> =>
-    options.onProgress({
-      cursor: cursorToken(start.runId, handled),
-      scanned: totals.scanned,
-      deleted,
-      dropped: totals.dropped,
-    });
+
+  const handleChunk = async (): Promise<void> => {
+    throwIfStopped(options.signal);
+    const chunk = waiting.splice(0, PIPELINE_KEYS_MAX);
+    const { deleted, failure } = await deleteAdmitted(options, totals, chunk);
+    if (failure === null) {
+      pages = pages.map((page) => ({ ...page, waiting: page.waiting - chunk.length }));
+      handled = pages.findLast((page) => page.waiting <= 0)?.cursor ?? handled;
+      pages = pages.filter((page) => page.waiting > 0);
+    }
+    const cursor = cursorToken(start.runId, handled);
+    const { scanned, dropped } = totals;
+    await options.onProgress({ cursor, scanned, deleted, dropped });
+    if (failure !== null) throw failure;
+  };
 
   throwIfStopped(options.signal);
-  const pattern = scanPattern(templates);
-  for await (const page of scanKeyspace(redis, { pattern, cursor: start.cursor })) {
+  const pattern = scanPattern(options.templates);
+  for await (const page of scanKeyspace(options.redis, { pattern, cursor: start.cursor })) {
     totals.scanned += page.keys.length;
     for (const key of page.keys) {
       const id = ownerOf(key);
       if (id !== null && !totals.dropped.has(id)) waiting.push({ id, key });
     }
-    waitingPages += 1;
-    const isLast = page.cursor === FIRST_CURSOR;
-    if (isLast || waiting.length >= PIPELINE_KEYS_MAX || waitingPages >= PAGES_PER_FLUSH_MAX) {
-      for (let from = 0; from < waiting.length; from += PIPELINE_KEYS_MAX) {
-        throwIfStopped(options.signal);
-        const chunk = waiting.slice(from, from + PIPELINE_KEYS_MAX);
-        const { deleted, failure } = await deleteAdmitted(options, totals, chunk);
-        if (from + PIPELINE_KEYS_MAX >= waiting.length && failure === null) handled = page.cursor;
-        await report(deleted);
-        if (failure !== null) throw failure;
-      }
-      if (waiting.length === 0) {
-        handled = page.cursor;
-        await report(new Map());
-      }
-      waiting = [];
-      waitingPages = 0;
-    }
+    pages.push({ cursor: page.cursor, waiting: waiting.length });
+    while (waiting.length >= PIPELINE_KEYS_MAX) await handleChunk();
+    if (page.cursor === FIRST_CURSOR || pages.length >= PAGES_WAITING_MAX) await handleChunk();
     throwIfStopped(options.signal);
-    if (totals.dropped.size === tenantIds.size) return;
+    if (totals.dropped.size === options.tenantIds.size) return;
   }
 }
 

@@ -2,8 +2,8 @@ import { sql } from 'kysely';
 import { PurgeError } from '../../domain/errors.ts';
 import { asPurgeId, type CampaignId, type PurgeId, type TenantId } from '../../domain/ids.ts';
 import type { Plan } from '../../domain/plan.ts';
-import type { CampaignRecord } from '../../domain/records.ts';
 import { LIVE_STATUSES } from '../../domain/purge.ts';
+import type { CampaignRecord } from '../../domain/records.ts';
 import type { Database } from '../database.ts';
 import { toCampaignRecord } from './rows.ts';
 

@@ -126,7 +126,11 @@ export class CommandStore {
     });
   }
 
-  async readControl(): Promise<{ stopped: boolean; changedBy: string | null; changedAt: Date | null }> {
+  async readControl(): Promise<{
+    stopped: boolean;
+    changedBy: string | null;
+    changedAt: Date | null;
+  }> {
     const row = await this.#ledger
       .selectFrom('tenant_purge.control')
       .selectAll()

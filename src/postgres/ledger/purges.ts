@@ -95,7 +95,12 @@ export class PurgeStore {
             .expression((eb) =>
               eb
                 .selectFrom('claimed')
-                .select(['claimed.id', sql<string>`'claimed'`.as('kind'), sql<string>`${worker}`.as('actor'), 'claimed.fence']),
+                .select([
+                  'claimed.id',
+                  sql<string>`'claimed'`.as('kind'),
+                  sql<string>`${worker}`.as('actor'),
+                  'claimed.fence',
+                ]),
             ),
         )
         .selectFrom('claimed')
@@ -169,7 +174,9 @@ export class PurgeStore {
                 sql<string>`${event?.kind ?? ''}`.as('kind'),
                 sql<string>`${fence.worker}`.as('actor'),
                 'written.fence',
-                sql<Record<string, unknown>>`${JSON.stringify(event?.details ?? {})}::jsonb`.as('details'),
+                sql<Record<string, unknown>>`${JSON.stringify(event?.details ?? {})}::jsonb`.as(
+                  'details',
+                ),
               ])
               .where(sql<boolean>`${event !== null}`),
           ),
@@ -272,7 +279,10 @@ export interface StatusCount {
 
 type PurgeQuery<Output> = SelectQueryBuilder<LedgerTables, 'tenant_purge.purge', Output>;
 
-export function narrow<Output>(query: PurgeQuery<Output>, selection: PurgeSelection): PurgeQuery<Output> {
+export function narrow<Output>(
+  query: PurgeQuery<Output>,
+  selection: PurgeSelection,
+): PurgeQuery<Output> {
   switch (selection.kind) {
     case 'purge':
       return query.where('id', '=', selection.id);
@@ -288,4 +298,3 @@ export function narrow<Output>(query: PurgeQuery<Output>, selection: PurgeSelect
       return selection satisfies never;
   }
 }
-

@@ -1,16 +1,12 @@
 import type { Selectable } from 'kysely';
-import {
-  asCampaignId,
-  asEpoch,
-  asFingerprint,
-  asPurgeId,
-  asTenantId,
-} from '../../domain/ids.ts';
+import { asCampaignId, asEpoch, asFingerprint, asPurgeId, asTenantId } from '../../domain/ids.ts';
 import type { CampaignRecord, PurgeRecord } from '../../domain/records.ts';
 import type { LedgerTables } from './tables.ts';
 
 /** The one place where the ledger's snake_case becomes the program's camelCase. */
-export const toPurgeRecord = (row: Selectable<LedgerTables['tenant_purge.purge']>): PurgeRecord => ({
+export const toPurgeRecord = (
+  row: Selectable<LedgerTables['tenant_purge.purge']>,
+): PurgeRecord => ({
   id: asPurgeId(row.id),
   campaignId: asCampaignId(row.campaign_id),
   tenantTable: row.tenant_table,

@@ -8,8 +8,8 @@ import type { LedgerTables } from './tables.ts';
 export interface SweepClaim {
   readonly id: number;
   readonly epoch: number;
-  /** Where a predecessor got to on the same Redis; '0' for a fresh pass. */
-  readonly cursor: string;
+  /** Where a predecessor got to; null for a fresh pass. */
+  readonly cursor: string | null;
   readonly purges: readonly { readonly purgeId: PurgeId; readonly tenantId: TenantId }[];
 }
 
@@ -21,7 +21,6 @@ export type SweepClaimAttempt =
 
 export interface SweepClaimOptions {
   readonly holder: string;
-  readonly redisRunId: string;
   /** How long the first purge waits for company. */
   readonly waitMs: number;
   /** A holder silent for longer has lost its claim. */
@@ -52,7 +51,9 @@ export class SweepStore {
       const open = await trx
         .selectFrom('tenant_purge.sweep')
         .selectAll()
-        .select(sql<number>`extract(epoch from clock_timestamp() - heartbeat_at) * 1000`.as('age_ms'))
+        .select(
+          sql<number>`extract(epoch from clock_timestamp() - heartbeat_at) * 1000`.as('age_ms'),
+        )
         .where('finished_at', 'is', null)
         .executeTakeFirst();
       if (open !== undefined) {
@@ -60,14 +61,11 @@ export class SweepStore {
         if (silentMs < options.leaseMs) {
           return { kind: 'wait', lookAgainInMs: Math.min(1_000, options.leaseMs - silentMs) };
         }
-        const cursor = open.redis_run_id === options.redisRunId ? open.cursor : '0';
         const taken = await trx
           .updateTable('tenant_purge.sweep')
           .set((eb) => ({
             epoch: eb('epoch', '+', 1),
             holder: options.holder,
-            cursor,
-            redis_run_id: options.redisRunId,
             heartbeat_at: sql<Date>`clock_timestamp()`,
           }))
           .where('id', '=', open.id)
@@ -92,7 +90,7 @@ export class SweepStore {
       }
       const created = await trx
         .insertInto('tenant_purge.sweep')
-        .values({ holder: options.holder, redis_run_id: options.redisRunId })
+        .values({ holder: options.holder })
         .returning(['id', 'epoch', 'cursor'])
         .executeTakeFirstOrThrow();
       await trx
@@ -105,30 +103,41 @@ export class SweepStore {
   }
 
   /**
-   * Of the pass's purges those that may still be swept now; paused and cancelled ones have dropped
-   * out. Also the holder's sign of life.
+   * Tenants of the pass that may not be swept any more: paused, cancelled, or all of them while the
+   * fleet is stopped. Also the holder's sign of life.
    * @returns null when the claim has gone to another holder: touch nothing more
    */
-  async admit(claim: SweepClaim): Promise<Set<string> | null> {
+  async barred(claim: SweepClaim): Promise<Set<string> | null> {
     const { rows } = await sql<{ tenant_id: string | null }>`
       with held as (
         update tenant_purge.sweep set heartbeat_at = clock_timestamp()
         where id = ${claim.id} and epoch = ${claim.epoch} and finished_at is null
         returning id)
       select p.tenant_id from held left join tenant_purge.purge p
-        on p.sweep_id = held.id and p.status = 'queued' and p.stage = 'redis' and not p.swept
-        and not (select stopped from tenant_purge.control)`.execute(this.#ledger);
+        on p.sweep_id = held.id
+        and (p.status <> 'queued' or (select stopped from tenant_purge.control))`.execute(
+      this.#ledger,
+    );
     if (rows.length === 0) return null;
     return new Set(rows.flatMap((row) => (row.tenant_id === null ? [] : [row.tenant_id])));
   }
 
-  /** Books unlinked keys and the cursor; in one statement, so that both move or neither. */
+  /**
+   * Books unlinked keys and the cursor in one statement, so that both move or neither. Dropped
+   * tenants leave the pass: it does not speak for them, a later one will.
+   */
   async progress(
     claim: SweepClaim,
-    step: { readonly cursor: string; readonly scanned: number; readonly deleted: ReadonlyMap<string, number> },
+    step: {
+      readonly cursor: string;
+      readonly scanned: number;
+      readonly deleted: ReadonlyMap<string, number>;
+      readonly dropped: ReadonlySet<string>;
+    },
   ): Promise<void> {
     const tenants = [...step.deleted.keys()];
     const counts = [...step.deleted.values()];
+    const dropped = [...step.dropped];
     const total = counts.reduce((sum, count) => sum + count, 0);
     await sql`
       with held as (
@@ -137,9 +146,17 @@ export class SweepStore {
             keys_deleted = keys_deleted + ${total}, heartbeat_at = clock_timestamp()
         where id = ${claim.id} and epoch = ${claim.epoch} and finished_at is null
         returning id),
-      gone as (select * from unnest(${tenants}::text[], ${counts}::bigint[]) as g (tenant_id, keys))
-      update tenant_purge.purge p set redis_keys_deleted = p.redis_keys_deleted + gone.keys
-      from gone, held where p.sweep_id = held.id and p.tenant_id = gone.tenant_id`.execute(this.#ledger);
+      gone as (
+        select tenant_id, sum(keys) as keys from (
+          select * from unnest(${tenants}::text[], ${counts}::bigint[]) as g (tenant_id, keys)
+          union all select unnest(${dropped}::text[]), 0) together
+        group by tenant_id)
+      update tenant_purge.purge p
+      set redis_keys_deleted = p.redis_keys_deleted + gone.keys,
+          sweep_id = case when p.tenant_id = any(${dropped}::text[]) then null else p.sweep_id end
+      from gone, held where p.sweep_id = held.id and p.tenant_id = gone.tenant_id`.execute(
+      this.#ledger,
+    );
   }
 
   /**

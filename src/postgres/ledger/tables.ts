@@ -104,8 +104,7 @@ export interface LedgerTables {
     id: Generated<number>;
     epoch: Generated<number>;
     holder: string;
-    redis_run_id: string;
-    cursor: Generated<string>;
+    cursor: string | null;
     keys_scanned: Generated<number>;
     keys_deleted: Generated<number>;
     started_at: Generated<Date>;

@@ -88,6 +88,7 @@ CREATE TABLE tenant_purge.purge (
   ended_at timestamptz
 ) WITH (fillfactor = 70);
 CREATE INDEX purge_campaign ON tenant_purge.purge (campaign_id);
+CREATE INDEX purge_sweep ON tenant_purge.purge (sweep_id) WHERE sweep_id IS NOT NULL;
 CREATE INDEX purge_tenant ON tenant_purge.purge (tenant_id);
 -- One live purge per tenant.
 CREATE UNIQUE INDEX purge_live ON tenant_purge.purge (tenant_table, tenant_id)
@@ -167,8 +168,8 @@ CREATE TABLE tenant_purge.sweep (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   epoch bigint NOT NULL DEFAULT 1,
   holder text NOT NULL,
-  redis_run_id text NOT NULL,
-  cursor text NOT NULL DEFAULT '0',
+  -- Opaque; null at the beginning of the pass.
+  cursor text,
   keys_scanned bigint NOT NULL DEFAULT 0,
   keys_deleted bigint NOT NULL DEFAULT 0,
   started_at timestamptz NOT NULL DEFAULT now(),

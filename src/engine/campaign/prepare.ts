@@ -1,0 +1,162 @@
+import type { Hazard } from '../../domain/hazard.ts';
+import type { TenantId } from '../../domain/ids.ts';
+import { deleteSteps, type Plan } from '../../domain/plan.ts';
+import type { CampaignCounts } from '../../domain/records.ts';
+import { makePlan } from '../../planner/make-plan.ts';
+import type { PlanRules } from '../../planner/rules.ts';
+import { readCatalogue } from '../../postgres/catalogue-reader.ts';
+import type { Database } from '../../postgres/database.ts';
+import { inTransaction, READ_ONLY } from '../../postgres/database.ts';
+import type { RowReader } from '../../postgres/row-reader.ts';
+import { listTenants, type Tenant, tenantsContaining } from '../../postgres/tenant-directory.ts';
+import type { SweepKeyspace } from '../sweep.ts';
+import { type Refusal, resolveTargets, type TargetRequest } from './targets.ts';
+
+/** What preparing needs; it only reads. */
+export interface PrepareParts {
+  readonly database: Database;
+  readonly reader: RowReader;
+  readonly rules: PlanRules;
+  readonly keep: readonly string[];
+  readonly keyspace: SweepKeyspace | null;
+  /** Literals that follow the tenant's id in the key templates; see `REDIS_KEY_AMBIGUOUS`. */
+  readonly keySeparators: readonly string[];
+  /** Of these tenants those with a live purge; empty where there is no ledger yet. */
+  readonly busyTenants: (
+    tenantTable: string,
+    ids: readonly TenantId[],
+  ) => Promise<ReadonlySet<string>>;
+}
+
+/** One tenant of a campaign, counted. */
+export interface CountedTenant extends Tenant {
+  readonly rows: Readonly<Record<string, number>>;
+  readonly rowsTotal: number;
+  readonly redisKeys: number;
+}
+
+/** A campaign as it would be: the dry run prints it, the real run enqueues exactly it. */
+export interface PreparedCampaign {
+  readonly plan: Plan;
+  /** The plan's hazards and those of the data. */
+  readonly hazards: readonly Hazard[];
+  readonly tenants: readonly CountedTenant[];
+  readonly refused: readonly Refusal[];
+  readonly counts: CampaignCounts;
+}
+
+/**
+ * Plan, targets and counts, all seen at one moment in one READ ONLY transaction. Writes nothing,
+ * neither to PostgreSQL nor to Redis.
+ * @throws PurgeError of the planner (TABLE_MISSING, COLUMN_MISSING) and of the connection
+ */
+export async function prepareCampaign(
+  parts: PrepareParts,
+  request: TargetRequest,
+): Promise<PreparedCampaign> {
+  return inTransaction(parts.database.pool, READ_ONLY, async (client) => {
+    const plan = makePlan(await readCatalogue(client), parts.rules);
+    const everyone = await listTenants(client, plan.tenant);
+    const busy = await parts.busyTenants(
+      plan.tenant.table,
+      everyone.map((tenant) => tenant.id),
+    );
+    const targets = resolveTargets(request, { tenants: everyone, keep: parts.keep, busy });
+    const ids = targets.tenants.map((tenant) => tenant.id);
+    const rows = await parts.reader.countPerTenant(client, plan, ids);
+    const keys = (await parts.keyspace?.count(new Set<string>(ids))) ?? new Map<string, number>();
+    const tenants = targets.tenants.map((tenant) => {
+      const perTable = rows.get(tenant.id) ?? {};
+      return {
+        ...tenant,
+        rows: perTable,
+        rowsTotal: Object.values(perTable).reduce((sum, count) => sum + count, 0),
+        redisKeys: keys.get(tenant.id) ?? 0,
+      };
+    });
+    const kept = everyone.filter((tenant) => parts.keep.includes(tenant.id));
+    return {
+      plan,
+      hazards: [...plan.hazards, ...(await keyHazards(parts, client, plan))],
+      tenants,
+      refused: targets.refused,
+      counts: await takeCounts(parts.reader, client, plan, { doomed: tenants, kept }),
+    };
+  });
+}
+
+/** Figures for the expected-results table. */
+export async function takeCounts(
+  reader: RowReader,
+  client: Parameters<RowReader['countTable']>[0],
+  plan: Plan,
+  who: { readonly doomed: readonly CountedTenant[]; readonly kept: readonly Tenant[] },
+): Promise<CampaignCounts> {
+  const { table, testColumn } = plan.tenant;
+  const core: Record<string, number> = {};
+  const doomedCore: Record<string, number> = {};
+  for (const name of plan.core) {
+    core[name] = await reader.countTable(client, name, null);
+    doomedCore[name] = who.doomed.reduce((sum, tenant) => sum + (tenant.rows[name] ?? 0), 0);
+  }
+  const keptIds = who.kept.map((tenant) => tenant.id);
+  const keptRows =
+    keptIds.length === 0 ? [] : [...(await reader.countPerTenant(client, plan, keptIds))];
+  return {
+    tenants: await reader.countTable(client, table, null),
+    testTenants: testColumn === null ? null : await reader.countTable(client, table, testColumn),
+    core,
+    doomedCore,
+    doomedTestTenants:
+      testColumn === null
+        ? null
+        : await reader.countMarkedTenants(
+            client,
+            plan.tenant,
+            who.doomed.map((tenant) => tenant.id),
+          ),
+    redisKeys: who.doomed.reduce((sum, tenant) => sum + tenant.redisKeys, 0),
+    keptRows: Object.fromEntries(
+      keptRows.map(([id, perTable]) => [
+        id,
+        Object.values(perTable).reduce((sum, n) => sum + n, 0),
+      ]),
+    ),
+  };
+}
+
+/**
+ * With tenants `1` and `1:0` the key `tenant:1:0:x` fits both. Where an id contains what follows the
+ * id in a template, nobody can say whose key it is.
+ */
+async function keyHazards(
+  parts: PrepareParts,
+  client: Parameters<typeof tenantsContaining>[0],
+  plan: Plan,
+): Promise<Hazard[]> {
+  const separators = parts.keySeparators.filter((separator) => separator !== '');
+  if (separators.length === 0 || plan.tenant.keyType === 'uuid') return [];
+  const ids = await tenantsContaining(client, plan.tenant, separators);
+  if (ids.length === 0) return [];
+  return [
+    {
+      type: 'REDIS_KEY_AMBIGUOUS',
+      severity: 'blocks',
+      table: plan.tenant.table,
+      count: ids.length,
+      message: `Ids of tenants contain what follows the id in a key template: ${ids.join(', ')}.`,
+      remedy:
+        'Choose templates whose text after {tenantId} occurs in no tenant id, or remove redis.keys.',
+    },
+  ];
+}
+
+/** Rows per table of the whole campaign, in the plan's order; tables without rows included. */
+export function rowsPerTable(
+  prepared: PreparedCampaign,
+): { readonly table: string; readonly rows: number }[] {
+  return deleteSteps(prepared.plan).map(({ table }) => ({
+    table,
+    rows: prepared.tenants.reduce((sum, tenant) => sum + (tenant.rows[table] ?? 0), 0),
+  }));
+}

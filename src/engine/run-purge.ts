@@ -1,0 +1,134 @@
+import type { PurgeId } from '../domain/ids.ts';
+import type { Outcome } from '../domain/outcome.ts';
+import type { PurgeRecord } from '../domain/records.ts';
+import type { EngineParts, Run, RunControl } from './parts.ts';
+import { ProgressMeter } from './progress.ts';
+import { settle } from './settle.ts';
+import { deleteLevels } from './stages/levels.ts';
+import { preflight } from './stages/preflight.ts';
+import { seal } from './stages/seal.ts';
+import { isSmall, purgeAtOnce } from './stages/small-purge.ts';
+import { sweepIfDue } from './sweep.ts';
+
+/** A waiting purge looks again at least this often, should nobody wake its job. */
+const SWEEP_LOOK_MAX_MS = 10_000;
+const NOT_NOW_MS = 5_000;
+
+/**
+ * Runs one purge as far as it gets: claim, preflight, levels, Redis, verify, seal. Safe to call twice
+ * and by two workers at once: the second claim takes the fence, and the first can commit nothing
+ * more. Whatever kills it, the next call goes on from the last commit. Never throws for a fault of
+ * the purge: the ledger then holds how it ended, and so does the outcome.
+ */
+export async function runPurge(
+  parts: EngineParts,
+  purgeId: PurgeId,
+  control: RunControl,
+): Promise<Outcome> {
+  const claim = await parts.purges.claim(purgeId, control.worker);
+  switch (claim.kind) {
+    case 'unknown':
+      return { kind: 'superseded', reason: `the ledger has no purge ${purgeId}` };
+    case 'not-claimable':
+      return claim.stopped && claim.purge.status !== 'paused'
+        ? { kind: 'not-now', lookAgainInMs: NOT_NOW_MS }
+        : await declined(parts, claim.purge, control);
+    case 'claimed':
+      await parts.failpoint('claimed');
+      return await driveClaimed(parts, claim, control);
+    default:
+      return claim satisfies never;
+  }
+}
+
+/** What becomes of a job whose purge cannot be claimed. */
+async function declined(
+  parts: EngineParts,
+  purge: PurgeRecord,
+  control: RunControl,
+): Promise<Outcome> {
+  if (purge.status === 'paused') return { kind: 'paused', parked: purge.parked };
+  if (purge.status === 'queued' && purge.stage === 'redis') {
+    return await passThroughRedis(parts, purge.id, control);
+  }
+  if (purge.status === 'pausing' || purge.status === 'cancelling') {
+    // Its holder will settle it, or the reconciler will.
+    return { kind: 'not-now', lookAgainInMs: NOT_NOW_MS };
+  }
+  return { kind: 'superseded', reason: `purge is ${purge.status}` };
+}
+
+type Claimed = Extract<Awaited<ReturnType<EngineParts['purges']['claim']>>, { kind: 'claimed' }>;
+
+async function driveClaimed(
+  parts: EngineParts,
+  { purge, fence }: Claimed,
+  control: RunControl,
+): Promise<Outcome> {
+  const meter = new ProgressMeter(control, purge.rowsDeleted, purge.rowsTotal);
+  try {
+    const campaign = await campaignOf(parts, purge);
+    const plan = await preflight(parts, purge, campaign);
+    const run: Run = { parts, control, purge, fence, campaign, plan };
+    if (purge.stage === 'verify' || purge.stage === 'seal' || purge.swept) {
+      return await seal(run, meter);
+    }
+    control.onMilestone(`Claimed under fence ${fence.epoch}; ${purge.rowsTotal} rows to go`);
+    const atOnce = isSmall(run) && (await purgeAtOnce(run, meter));
+    if (!atOnce) await deleteByLevels(run, meter);
+    control.onMilestone(`Rows are gone: ${meter.rowsDeleted}`);
+    if (parts.keyspace === null) return await seal(run, meter);
+    return await passThroughRedis(parts, purge.id, control);
+  } catch (error) {
+    return await settle({ parts, control, purge, fence }, meter, error);
+  }
+}
+
+async function deleteByLevels(run: Run, meter: ProgressMeter): Promise<void> {
+  await deleteLevels(run, meter);
+  const next = run.parts.keyspace === null ? 'running' : 'queued';
+  await run.parts.purges.write(
+    run.fence,
+    next,
+    next === 'queued'
+      ? { stage: 'redis', level: null, rowsDeleted: meter.rowsDeleted, waitsForSweep: true }
+      : { stage: 'verify', level: null, rowsDeleted: meter.rowsDeleted },
+    { kind: 'rows deleted', details: { rows: meter.rowsDeleted } },
+  );
+}
+
+/**
+ * The purge waits as `queued` for a pass that serves all; whoever finds a pass due runs it. A worker
+ * slot is never held by waiting.
+ */
+async function passThroughRedis(
+  parts: EngineParts,
+  purgeId: PurgeId,
+  control: RunControl,
+): Promise<Outcome> {
+  if (parts.keyspace === null) {
+    return { kind: 'not-now', lookAgainInMs: SWEEP_LOOK_MAX_MS };
+  }
+  try {
+    const attempt = await sweepIfDue(parts, parts.keyspace, control);
+    if (attempt.kind === 'swept' && attempt.purgeIds.includes(purgeId)) {
+      return await runPurge(parts, purgeId, control);
+    }
+    return {
+      kind: 'awaiting-sweep',
+      lookAgainInMs: attempt.kind === 'wait' ? attempt.lookAgainInMs : SWEEP_LOOK_MAX_MS,
+    };
+  } catch (error) {
+    parts.log.warn(
+      { purgeId, err: error },
+      'the sweep of the Redis keys failed; tried again later',
+    );
+    return { kind: 'awaiting-sweep', lookAgainInMs: NOT_NOW_MS };
+  }
+}
+
+async function campaignOf(parts: EngineParts, purge: PurgeRecord): Promise<Run['campaign']> {
+  const campaign = await parts.campaigns.find(purge.campaignId);
+  if (campaign === null) throw new Error(`the ledger has no campaign ${purge.campaignId}`);
+  return campaign;
+}

@@ -1,0 +1,166 @@
+import { type ErrorReport, PurgeError, toPurgeError } from '../domain/errors.ts';
+import type { Outcome } from '../domain/outcome.ts';
+import type { PurgeRecord } from '../domain/records.ts';
+import { readFault } from '../postgres/sqlstate.ts';
+import type { Run } from './parts.ts';
+import type { ProgressMeter } from './progress.ts';
+import { makePurgeReport } from './purge-report.ts';
+import { InterruptedRun } from './retry.ts';
+import { findResidue } from './stages/verify.ts';
+import { StaleFence, StopAsked } from './stop.ts';
+
+/** Waits between tries of an interrupted purge: 2 s, 4 s, … at most five minutes. */
+const RETRY_FIRST_MS = 2_000;
+const RETRY_MAX_MS = 300_000;
+
+const REFUSALS: ReadonlySet<string> = new Set(['IDENTITY_MISMATCH', 'TENANT_KEPT', 'DRIFT']);
+
+type Stopped = Pick<Run, 'parts' | 'control' | 'purge' | 'fence'>;
+
+/** The one place where an error of a run becomes a status in the ledger and an outcome. */
+export async function settle(run: Stopped, meter: ProgressMeter, error: unknown): Promise<Outcome> {
+  if (error instanceof StaleFence) return { kind: 'superseded', reason: error.message };
+  if (error instanceof StopAsked) return await settleStop(run, meter, error.message);
+  if (error instanceof InterruptedRun || readFault(error).faultClass === 'back-off') {
+    return await settleInterruption(run, meter, error);
+  }
+  const failure = explain(run.purge, error);
+  const outcome = REFUSALS.has(failure.code) ? 'refused' : 'failed';
+  const written = await run.parts.purges.write(
+    run.fence,
+    outcome,
+    { error: failure.toReport(), rowsDeleted: meter.rowsDeleted, ended: true },
+    { kind: outcome, details: { code: failure.code } },
+  );
+  run.parts.log.error({ purgeId: run.purge.id, code: failure.code, err: error }, failure.message);
+  if (written === null) return await settleStop(run, meter, 'a stop came with the failure');
+  return { kind: outcome, error: failure.toReport() };
+}
+
+/** Asked becomes done: `pausing` → `paused`, `cancelling` → `cancelled`, else given back. */
+async function settleStop(run: Stopped, meter: ProgressMeter, reason: string): Promise<Outcome> {
+  const { parts, fence } = run;
+  const now = await parts.purges.find(run.purge.id);
+  if (now === null || now.fence !== fence.epoch) {
+    return { kind: 'superseded', reason: 'another worker holds the purge' };
+  }
+  const rowsDeleted = meter.rowsDeleted;
+  switch (now.status) {
+    case 'pausing': {
+      const written = await parts.purges.write(
+        fence,
+        'paused',
+        { rowsDeleted },
+        { kind: 'paused' },
+      );
+      return written === null ? { kind: 'yielded', reason } : { kind: 'paused', parked: false };
+    }
+    case 'cancelling':
+      return await settleCancel(run, meter);
+    case 'running': {
+      await parts.purges.write(
+        fence,
+        'queued',
+        { rowsDeleted },
+        { kind: 'given back', details: { reason } },
+      );
+      return { kind: 'yielded', reason };
+    }
+    case 'paused':
+      return { kind: 'paused', parked: false };
+    case 'queued':
+      return { kind: 'yielded', reason };
+    default:
+      return { kind: 'superseded', reason: `purge is ${now.status}` };
+  }
+}
+
+async function settleCancel(run: Stopped, meter: ProgressMeter): Promise<Outcome> {
+  const { parts, fence } = run;
+  const residue = await findResidue({ ...run, purge: { ...run.purge, redisResidue: 0 } } as Run);
+  const written = await parts.purges.write(
+    fence,
+    'cancelled',
+    { rowsDeleted: meter.rowsDeleted, residue, ended: true },
+    { kind: 'cancelled', details: { rows: meter.rowsDeleted, residue } },
+  );
+  if (written === null) return { kind: 'superseded', reason: 'cancelled by somebody else' };
+  return { kind: 'cancelled', report: await makePurgeReport(parts, written, residue) };
+}
+
+async function settleInterruption(
+  run: Stopped,
+  meter: ProgressMeter,
+  error: unknown,
+): Promise<Outcome> {
+  const cause = error instanceof InterruptedRun ? error.fault : readFault(error);
+  const report: ErrorReport = new PurgeError(
+    'INTERRUPTED',
+    `Purge ${run.purge.id} was interrupted: ${cause.message}`,
+    { details: { sqlState: cause.sqlState } },
+  ).toReport();
+  const interruptions = run.purge.interruptions + 1;
+  const retryInMs = Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(interruptions - 1, 10));
+  // The ledger itself may be what cannot be reached: then the purge stays `running` there, and the
+  // job's next try takes it over.
+  await run.parts.purges
+    .write(
+      run.fence,
+      'interrupted',
+      { error: report, interruptions, rowsDeleted: meter.rowsDeleted },
+      { kind: 'interrupted', details: { message: cause.message, retryInMs } },
+    )
+    .catch((ledgerError: unknown) => {
+      run.parts.log.warn(
+        { purgeId: run.purge.id, err: ledgerError },
+        'the ledger cannot be reached',
+      );
+    });
+  return { kind: 'interrupted', error: report, retryInMs };
+}
+
+/** A database error in the words of the operator: which purge, which table, which constraint. */
+function explain(purge: PurgeRecord, error: unknown): PurgeError {
+  if (error instanceof PurgeError) return error;
+  const fault = readFault(error);
+  const at = fault.table === null ? '' : ` at ${fault.table}`;
+  const details = { sqlState: fault.sqlState, constraint: fault.constraint, table: fault.table };
+  switch (fault.faultClass) {
+    case 'reference':
+      return new PurgeError(
+        'FOREIGN_REFERENCE',
+        `Purge ${purge.id}: rows${at} that are not part of the purge reference rows to delete, through ${fault.constraint}.`,
+        { details, cause: error },
+      );
+    case 'guard':
+      return new PurgeError('CASCADE_GUARD', `Purge ${purge.id}: ${fault.message}.`, {
+        details,
+        cause: error,
+      });
+    case 'shrink':
+      return new PurgeError(
+        'POISON_ROW',
+        `Purge ${purge.id}: a statement ran into its timeout${at}.`,
+        { details, cause: error },
+      );
+    case 'fatal':
+      return fault.sqlState === null
+        ? toPurgeError(error)
+        : fault.sqlState === '42501'
+          ? new PurgeError('PRIVILEGE_MISSING', `Purge ${purge.id}: ${fault.message}.`, {
+              details,
+              cause: error,
+            })
+          : new PurgeError(
+              'ROW_REFUSED',
+              `Purge ${purge.id}: PostgreSQL refused${at} (${fault.sqlState}): ${fault.message}.`,
+              { details, cause: error },
+            );
+    case 'back-off':
+    case 'stale':
+    case 'stop':
+      return toPurgeError(error);
+    default:
+      return fault.faultClass satisfies never;
+  }
+}

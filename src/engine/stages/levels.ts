@@ -1,0 +1,101 @@
+import type { Checkpoint } from '../../domain/checkpoint.ts';
+import type { PlanLevel, PlanStep } from '../../domain/plan.ts';
+import { stepKey } from '../../postgres/row-store.ts';
+import { readFault } from '../../postgres/sqlstate.ts';
+import { runStep } from '../batch-loop.ts';
+import type { Run } from '../parts.ts';
+import type { ProgressMeter } from '../progress.ts';
+import { StaleFence, StopAsked } from '../stop.ts';
+import { refuseKept } from './preflight.ts';
+
+/**
+ * Rows that the application inserts while the purge runs appear in levels that are done; the next
+ * level then fails on a foreign key (23503). So often all levels are walked again.
+ */
+const WALKS_MAX = 3;
+
+/**
+ * Deletes level by level, the tables of a level side by side. Goes on from the checkpoints that the
+ * ledger holds; a walk after the first looks at every table afresh.
+ */
+export async function deleteLevels(
+  run: Run,
+  meter: ProgressMeter,
+  from: 'checkpoints' | 'afresh' = 'checkpoints',
+): Promise<void> {
+  let saved: ReadonlyMap<string, Checkpoint> =
+    from === 'checkpoints' ? await run.parts.reader.checkpoints(run.purge.id) : new Map();
+  for (let walk = 1; ; walk += 1) {
+    try {
+      for (const level of run.plan.levels) await deleteLevel(run, meter, level, saved);
+      return;
+    } catch (error) {
+      if (readFault(error).faultClass !== 'reference' || walk >= WALKS_MAX) throw error;
+      saved = new Map();
+      run.parts.log.warn(
+        { purgeId: run.purge.id, walk, constraint: readFault(error).constraint },
+        'rows arrived in a level that was done; walking the levels again',
+      );
+    }
+  }
+}
+
+async function deleteLevel(
+  run: Run,
+  meter: ProgressMeter,
+  level: PlanLevel,
+  saved: ReadonlyMap<string, Checkpoint>,
+): Promise<void> {
+  const open = level.steps.filter((step) => saved.get(stepKey(step))?.done !== true);
+  if (open.length === 0) return;
+  refuseKept(run.parts.keep, run.purge, run.campaign);
+  await enterLevel(run, meter, level);
+  // Clearing references comes first: it is what makes the deletes of the level possible.
+  for (const kind of ['clear', 'delete'] as const) {
+    const steps = open.filter((step) => step.kind === kind);
+    await sideBySide(steps, run.parts.limits.connections, (step) =>
+      runStep({ run, level, step, meter }, saved.get(stepKey(step)) ?? null),
+    );
+  }
+}
+
+async function enterLevel(run: Run, meter: ProgressMeter, level: PlanLevel): Promise<void> {
+  const written = await run.parts.purges.write(
+    run.fence,
+    'running',
+    { stage: level.stage, level: level.name, rowsDeleted: meter.rowsDeleted },
+    { kind: 'level entered', details: { stage: level.stage, level: level.name } },
+  );
+  if (written === null) {
+    const now = await run.parts.purges.find(run.purge.id);
+    if (now?.fence === run.fence.epoch) throw new StopAsked(`purge is ${now.status}`);
+    throw new StaleFence('another worker holds the purge');
+  }
+  meter.enter(level.stage, level.name);
+  run.control.onMilestone(`Level ${level.name}: ${level.steps.length} steps`);
+}
+
+/**
+ * Works through `items` on `lanes` at once. When one fails the others finish the item they are at,
+ * so that nothing runs on after the error has risen.
+ */
+async function sideBySide(
+  items: readonly PlanStep[],
+  lanes: number,
+  work: (item: PlanStep) => Promise<void>,
+): Promise<void> {
+  const queue = [...items];
+  const failures: unknown[] = [];
+  const lane = async (): Promise<void> => {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
+      try {
+        await work(item);
+      } catch (error) {
+        failures.push(error);
+        queue.length = 0;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(lanes, items.length) }, lane));
+  if (failures.length > 0) throw failures[0];
+}

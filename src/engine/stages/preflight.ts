@@ -1,0 +1,46 @@
+import { PurgeError } from '../../domain/errors.ts';
+import type { Plan } from '../../domain/plan.ts';
+import type { CampaignRecord, PurgeRecord } from '../../domain/records.ts';
+import { explainDrift } from '../../planner/fingerprint.ts';
+import type { EngineParts } from '../parts.ts';
+
+/**
+ * May this purge run here and now? Asked at each claim, before anything is deleted: the place is the
+ * one the campaign was made for, the tenant is not kept, the schema is the one that was approved.
+ * @returns the plan, equal to the approved one
+ * @throws PurgeError IDENTITY_MISMATCH, TENANT_KEPT, DRIFT
+ */
+export async function preflight(
+  parts: EngineParts,
+  purge: PurgeRecord,
+  campaign: CampaignRecord,
+): Promise<Plan> {
+  await parts.identity.check(campaign);
+  refuseKept(parts.keep, purge, campaign);
+  const plan = await parts.livePlan.current();
+  if (plan.fingerprint === campaign.planFingerprint) return plan;
+  const approved = await parts.campaigns.plan(campaign.planFingerprint);
+  const difference = explainDrift(approved.facts, plan.facts);
+  throw new PurgeError(
+    'DRIFT',
+    `Purge ${purge.id}: the schema is not the one that was approved.\n${difference.join('\n')}`,
+    { details: { approved: campaign.planFingerprint, live: plan.fingerprint, difference } },
+  );
+}
+
+/**
+ * The keep list as it is now, and as it was when the campaign was approved; asked again at each level.
+ * @throws PurgeError TENANT_KEPT
+ */
+export function refuseKept(
+  keep: ReadonlySet<string>,
+  purge: PurgeRecord,
+  campaign: CampaignRecord,
+): void {
+  if (!keep.has(purge.tenantId) && !campaign.kept.includes(purge.tenantId)) return;
+  throw new PurgeError(
+    'TENANT_KEPT',
+    `Purge ${purge.id}: tenant ${purge.tenantId} (${purge.tenantLabel}) is on the keep list.`,
+    { details: { tenantId: purge.tenantId } },
+  );
+}

@@ -1,0 +1,40 @@
+import { readFault } from '../../postgres/sqlstate.ts';
+import type { Run } from '../parts.ts';
+import type { ProgressMeter } from '../progress.ts';
+import { withBackOff } from '../retry.ts';
+import { checkControl, translateSignal } from '../stop.ts';
+
+/** True for a tenant so small that all its levels fit one transaction. */
+export const isSmall = (run: Run): boolean =>
+  run.purge.rowsTotal <= run.parts.limits.smallPurgeRows;
+
+/**
+ * All levels in one transaction: 1,845 small tenants took 15.6 s with a transaction for each table,
+ * 8.6 s with one for each tenant.
+ * @returns false when it was too slow for the statement timeout: the tenant has grown, go by batches
+ */
+export async function purgeAtOnce(run: Run, meter: ProgressMeter): Promise<boolean> {
+  const { parts, control } = run;
+  try {
+    const result = await withBackOff(
+      async () => {
+        await checkControl(control);
+        await parts.failpoint('before-batch');
+        return parts.rows.runSmallPurge({
+          fence: run.fence,
+          tenantId: run.purge.tenantId,
+          levels: run.plan.levels,
+          limits: parts.limits,
+          next: parts.keyspace === null ? 'verify' : 'redis',
+        });
+      },
+      () => checkControl(control),
+    );
+    meter.add('all tables', result.rows);
+    await parts.failpoint('batch-committed');
+    return true;
+  } catch (error) {
+    if (readFault(error).faultClass === 'shrink') return false;
+    throw translateSignal(error);
+  }
+}

@@ -1,0 +1,151 @@
+import { type JobsOptions, Queue } from 'bullmq';
+import type { PurgeRecord } from '../domain/records.ts';
+import {
+  isParkingDelay,
+  type JobData,
+  jobIdOf,
+  KEEP_JOBS_MAX,
+  KEEP_LOGS_MAX,
+  PARK_MS,
+} from './contracts.ts';
+
+export interface QueueAddress {
+  readonly url: string;
+  readonly name: string;
+  readonly prefix: string;
+}
+
+/** What the queue does with a purge's job. */
+export type JobPlace = 'waiting' | 'active' | 'delayed' | 'parked' | 'none';
+
+/** Jobs per command to Redis. */
+const CHUNK = 1_000;
+/** A paused flag is asked before every batch; while Redis is away, the last answer stands. */
+const PAUSED_ANSWER_MAX_MS = 250;
+/** Operators' commands do not hang on a Redis that is away: the ledger already holds them. */
+const COMMAND_MAX_MS = 5_000;
+
+/** The queue's side of purges: their jobs. Redis is a doorbell and a display, the ledger the truth. */
+export class PurgeQueue {
+  readonly bull: Queue<JobData>;
+  #lastPaused = false;
+
+  constructor(address: QueueAddress, onError: (error: Error) => void) {
+    this.bull = new Queue<JobData>(address.name, {
+      connection: { url: address.url, maxRetriesPerRequest: null },
+      prefix: address.prefix,
+      defaultJobOptions: {
+        attempts: 1,
+        keepLogs: KEEP_LOGS_MAX,
+        removeOnComplete: { count: KEEP_JOBS_MAX },
+        removeOnFail: { count: KEEP_JOBS_MAX },
+      },
+    });
+    this.bull.on('error', onError);
+  }
+
+  /** Adds the purges' jobs. Adding a job that exists already changes nothing. */
+  async add(purges: readonly AddedPurge[]): Promise<void> {
+    for (let start = 0; start < purges.length; start += CHUNK) {
+      await this.bull.addBulk(
+        purges.slice(start, start + CHUNK).map((purge) => ({
+          name: purge.tenantLabel,
+          data: { v: 1, purgeId: purge.id },
+          opts: jobOptions(purge),
+        })),
+      );
+    }
+  }
+
+  /** Where the purge's current job is. */
+  async place(purge: Pick<PurgeRecord, 'id' | 'jobNumber'>): Promise<JobPlace> {
+    const job = await this.bull.getJob(jobIdOf(purge.id, purge.jobNumber));
+    if (job === undefined) return 'none';
+    const state = await job.getState();
+    switch (state) {
+      case 'active':
+        return 'active';
+      case 'delayed':
+        return isParkingDelay(job.delay) ? 'parked' : 'delayed';
+      case 'waiting':
+      case 'prioritized':
+      case 'waiting-children':
+        return 'waiting';
+      case 'completed':
+      case 'failed':
+      case 'unknown':
+        return 'none';
+      default:
+        return state satisfies never;
+    }
+  }
+
+  /** Rings the bell for a delayed or parked job; false when it has none to ring. */
+  async promote(purge: Pick<PurgeRecord, 'id' | 'jobNumber'>): Promise<boolean> {
+    const job = await this.bull.getJob(jobIdOf(purge.id, purge.jobNumber));
+    if (job === undefined) return false;
+    try {
+      await job.promote();
+      return true;
+    } catch {
+      // Not delayed any more: it is waiting or active, so the bell has rung.
+      return ['waiting', 'active', 'prioritized'].includes(await job.getState());
+    }
+  }
+
+  /** Gives a parked job another year once half of its year is over. */
+  async renewPark(purge: Pick<PurgeRecord, 'id' | 'jobNumber'>): Promise<void> {
+    const job = await this.bull.getJob(jobIdOf(purge.id, purge.jobNumber));
+    if (job === undefined) return;
+    const parkedAt = job.processedOn ?? job.timestamp;
+    if (Date.now() - parkedAt > PARK_MS / 2) await job.changeDelay(PARK_MS);
+  }
+
+  async pause(): Promise<void> {
+    await bounded(this.bull.pause(), COMMAND_MAX_MS, 'the queue could not be paused');
+  }
+
+  async resume(): Promise<void> {
+    await bounded(this.bull.resume(), COMMAND_MAX_MS, 'the queue could not be resumed');
+  }
+
+  /** Also true for a bare `queue.pause()` from any script, which the ledger does not know of. */
+  async isPaused(): Promise<boolean> {
+    const answer = this.bull.isPaused().then((paused) => {
+      this.#lastPaused = paused;
+      return paused;
+    });
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<boolean>((resolve) => {
+      timer = setTimeout(() => resolve(this.#lastPaused), PAUSED_ANSWER_MAX_MS);
+    });
+    return Promise.race([answer, late]).finally(() => clearTimeout(timer));
+  }
+
+  async close(): Promise<void> {
+    await this.bull.close();
+  }
+}
+
+/** A purge that wants a job. */
+export interface AddedPurge {
+  readonly id: PurgeRecord['id'];
+  readonly tenantLabel: string;
+  readonly jobNumber: number;
+  readonly delayMs: number;
+}
+
+function jobOptions(purge: AddedPurge): JobsOptions {
+  return {
+    jobId: jobIdOf(purge.id, purge.jobNumber),
+    ...(purge.delayMs > 0 ? { delay: purge.delayMs } : {}),
+  };
+}
+
+async function bounded(work: Promise<unknown>, limitMs: number, what: string): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: Redis gave no answer`)), limitMs);
+  });
+  await Promise.race([work, late]).finally(() => clearTimeout(timer));
+}

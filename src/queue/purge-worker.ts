@@ -1,0 +1,113 @@
+import { type Job, Worker } from 'bullmq';
+import { asWorkerId, type PurgeId } from '../domain/ids.ts';
+import type { Outcome } from '../domain/outcome.ts';
+import type { EngineLog, RunControl } from '../engine/parts.ts';
+import { type JobData, jobDataSchema } from './contracts.ts';
+import { JobDisplay } from './job-display.ts';
+import { applyOutcome } from './outcome-verbs.ts';
+import type { PurgeQueue, QueueAddress } from './purge-queue.ts';
+
+export interface PurgeWorkerOptions {
+  readonly address: QueueAddress;
+  readonly queue: PurgeQueue;
+  /** Workers in this process; each takes one job at a time. */
+  readonly slots: number;
+  readonly lockMs: number;
+  /** `host:pid`; the slot's number is added. */
+  readonly identity: string;
+  readonly runPurge: (purgeId: PurgeId, control: RunControl) => Promise<Outcome>;
+  /** A job arrived although its purge is paused and was parked: somebody promoted it. */
+  readonly resumePromoted: (purgeId: PurgeId) => Promise<void>;
+  /** The purge's job has been parked; confirmed once it is seen among the delayed ones. */
+  readonly confirmParked: (purgeId: PurgeId) => void;
+  readonly wake: (purgeIds: readonly PurgeId[]) => void;
+  readonly log: EngineLog;
+}
+
+export interface PurgeWorker {
+  /** Stops taking jobs, lets each finish its batch and give its job back; then closes. */
+  stop(): Promise<void>;
+}
+
+/** What goes wrong outside a purge (ledger away in mid-claim) is tried again after this. */
+const TRY_AGAIN_MS = 2_000;
+/**
+ * The queue counts stalls for ever and fails a job at its limit; two crashes of a machine are no
+ * reason to give up a purge. The ledger judges.
+ */
+const STALLED_COUNT_MAX = 1_000;
+
+/**
+ * N workers of concurrency 1. One worker of concurrency N loses track of the lock of a job that is
+ * put back and taken again by another of its slots, and then runs it twice.
+ */
+export function startPurgeWorker(options: PurgeWorkerOptions): PurgeWorker {
+  const shutdown = new AbortController();
+  const workers = Array.from({ length: options.slots }, (_, slot) => {
+    const worker = new Worker<JobData>(
+      options.address.name,
+      async (job, token) => processJob(options, shutdown.signal, slot, job, token ?? ''),
+      {
+        connection: { url: options.address.url, maxRetriesPerRequest: null },
+        prefix: options.address.prefix,
+        concurrency: 1,
+        lockDuration: options.lockMs,
+        stalledInterval: options.lockMs,
+        maxStalledCount: STALLED_COUNT_MAX,
+      },
+    );
+    worker.on('error', (error) => options.log.warn({ err: error }, 'queue connection'));
+    return worker;
+  });
+  return {
+    async stop() {
+      shutdown.abort();
+      await Promise.all(workers.map((worker) => worker.close()));
+    },
+  };
+}
+
+async function processJob(
+  options: PurgeWorkerOptions,
+  shutdown: AbortSignal,
+  slot: number,
+  job: Job<JobData>,
+  token: string,
+): Promise<unknown> {
+  const display = new JobDisplay(job);
+  const control: RunControl = {
+    worker: asWorkerId(`${options.identity}:${slot}`),
+    stopReason: async () => {
+      if (shutdown.aborted) return 'the worker shuts down';
+      return (await options.queue.isPaused()) ? 'the queue is paused' : null;
+    },
+    onProgress: (progress) => display.progress(progress),
+    onMilestone: (text) => display.milestone(text),
+    onSwept: (purgeIds) => options.wake(purgeIds),
+  };
+  const outcome = await runJob(options, job, control);
+  display.close(outcome);
+  if (outcome.kind === 'paused') options.confirmParked(job.data.purgeId);
+  return applyOutcome(job, token, outcome);
+}
+
+async function runJob(
+  options: PurgeWorkerOptions,
+  job: Job<JobData>,
+  control: RunControl,
+): Promise<Outcome> {
+  const data = jobDataSchema.safeParse(job.data);
+  if (!data.success) {
+    return { kind: 'superseded', reason: 'not a job of this program: its data has another form' };
+  }
+  const { purgeId } = data.data;
+  try {
+    const outcome = await options.runPurge(purgeId, control);
+    if (outcome.kind !== 'paused' || !outcome.parked) return outcome;
+    await options.resumePromoted(purgeId);
+    return await options.runPurge(purgeId, control);
+  } catch (error) {
+    options.log.error({ purgeId, err: error }, 'the run failed outside the purge; tried again');
+    return { kind: 'not-now', lookAgainInMs: TRY_AGAIN_MS };
+  }
+}

@@ -1,0 +1,265 @@
+import { hostname } from 'node:os';
+import { sql } from 'kysely';
+import type { Config } from '../config/config.ts';
+import type { PrepareParts } from '../engine/campaign/prepare.ts';
+import { type Failpoint, noFailpoint } from '../engine/failpoints.ts';
+import { IdentityCheck, type Whereabouts } from '../engine/identity-check.ts';
+import { LivePlan } from '../engine/live-plan.ts';
+import type { EngineParts } from '../engine/parts.ts';
+import type { SweepKeyspace } from '../engine/sweep.ts';
+import { createLogger, type Logger } from '../observability/logger.ts';
+import { makePlan } from '../planner/make-plan.ts';
+import type { PlanRules } from '../planner/rules.ts';
+import { readCatalogue } from '../postgres/catalogue-reader.ts';
+import { type Database, inTransaction, openDatabase, READ_ONLY } from '../postgres/database.ts';
+import { readDatabaseIdentity } from '../postgres/database-identity.ts';
+import { CampaignStore } from '../postgres/ledger/campaigns.ts';
+import { CommandStore } from '../postgres/ledger/commands.ts';
+import { tryLockReconciler } from '../postgres/ledger/locks.ts';
+import { PurgeStore } from '../postgres/ledger/purges.ts';
+import { SweepStore } from '../postgres/ledger/sweeps.ts';
+import { ledgerVersion, migrateLedger } from '../postgres/migrate.ts';
+import { RowReader } from '../postgres/row-reader.ts';
+import { RowStore } from '../postgres/row-store.ts';
+import { PurgeQueue } from '../queue/purge-queue.ts';
+import type { ReconcileParts } from '../queue/reconcile.ts';
+import { connectRedis, type Redis } from '../redis/connect.ts';
+import { plantRedisIdentity, readRedisIdentity } from '../redis/identity.ts';
+import { parseKeyTemplate, separatorOf } from '../redis/key-template.ts';
+import { makeKeyspace } from './keyspace.ts';
+
+export interface ComposeOptions {
+  /** Shown in PostgreSQL's and Redis's lists of connections, e.g. `worker`. */
+  readonly role: string;
+  readonly logDestination?: 'stderr' | 'stdout';
+}
+
+/**
+ * Everything that only looks: plan, dry run, doctor, verify. Connected, nothing migrated, nothing
+ * written.
+ */
+export interface Observer {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly database: Database;
+  readonly redis: Redis;
+  readonly keyspace: SweepKeyspace | null;
+  readonly reader: RowReader;
+  readonly rules: PlanRules;
+  readonly whereabouts: Whereabouts;
+  readonly prepare: PrepareParts;
+  close(): Promise<void>;
+}
+
+/** Everything that acts: ledger migrated, queue open. */
+export interface Actor extends Observer {
+  readonly purges: PurgeStore;
+  readonly campaigns: CampaignStore;
+  readonly commands: CommandStore;
+  readonly queue: PurgeQueue;
+  readonly reconcile: ReconcileParts;
+}
+
+/**
+ * Connections of one process besides those of its purges: claims, commands, reconciler.
+ */
+const CONNECTIONS_BESIDES = 3;
+
+/** @throws PurgeError DATABASE_UNREACHABLE, DATABASE_REFUSED, DATABASE_VERSION, REDIS_UNREACHABLE */
+export async function composeObserver(config: Config, options: ComposeOptions): Promise<Observer> {
+  const log = createLogger({
+    level: config.logLevel,
+    name: options.role,
+    destination: options.logDestination ?? 'stderr',
+  });
+  const database = await openDatabase({
+    url: config.databaseUrl,
+    connectionsMax: config.worker.slots * config.batch.connections + CONNECTIONS_BESIDES,
+    applicationName: `tenant-purge ${options.role}`,
+    onIdleError: (error) => log.warn({ err: error }, 'an idle connection to PostgreSQL was lost'),
+  });
+  let redis: Redis | null = null;
+  try {
+    redis = await connectRedis(config.redisUrl, {
+      name: `tenant-purge-${options.role}`,
+      onError: (error) => log.warn({ err: error }, 'the connection to Redis was lost'),
+    });
+    const connected = redis;
+    const keyspace = keyspaceOf(config, connected);
+    const reader = new RowReader(database);
+    const rules = rulesOf(config);
+    const whereabouts: Whereabouts = {
+      environment: config.environment,
+      databaseIdentity: await readDatabaseIdentity(database.pool),
+      redisEndpoint: endpointOf(config.redisUrl),
+    };
+    return {
+      config,
+      log,
+      database,
+      redis: connected,
+      keyspace,
+      reader,
+      rules,
+      whereabouts,
+      prepare: prepareParts(config, database, reader, rules, keyspace),
+      async close() {
+        connected.disconnect();
+        await database.close();
+      },
+    };
+  } catch (error) {
+    redis?.disconnect();
+    await database.close();
+    throw error;
+  }
+}
+
+/** Adds ledger and queue. @throws also PurgeError LEDGER_NEWER, PRIVILEGE_MISSING */
+export async function composeActor(config: Config, options: ComposeOptions): Promise<Actor> {
+  const observer = await composeObserver(config, options);
+  try {
+    await migrateLedger(observer.database);
+    // Finds out within seconds whether the queue's Redis answers; the queue itself waits for ever.
+    const probe = await connectRedis(config.queueRedisUrl, {
+      name: `tenant-purge-${options.role}`,
+    });
+    probe.disconnect();
+    const queue = new PurgeQueue(queueAddress(config), (error) =>
+      observer.log.warn({ err: error }, 'the connection to the queue was lost'),
+    );
+    const purges = new PurgeStore(observer.database);
+    const commands = new CommandStore(observer.database);
+    return {
+      ...observer,
+      purges,
+      campaigns: new CampaignStore(observer.database),
+      commands,
+      queue,
+      reconcile: {
+        purges,
+        commands,
+        queue,
+        lockMs: config.worker.lockMs,
+        log: observer.log,
+        exclusively: (work) => exclusively(observer.database, work),
+      },
+      async close() {
+        await queue.close().catch(() => undefined);
+        await observer.close();
+      },
+    };
+  } catch (error) {
+    await observer.close();
+    throw error;
+  }
+}
+
+/** What a worker needs besides. */
+export function engineParts(actor: Actor, failpoint: Failpoint = noFailpoint): EngineParts {
+  const { config } = actor;
+  return {
+    purges: actor.purges,
+    campaigns: actor.campaigns,
+    sweeps: new SweepStore(actor.database),
+    rows: new RowStore(actor.database, () => failpoint('before-commit')),
+    reader: actor.reader,
+    livePlan: new LivePlan(() =>
+      inTransaction(actor.database.pool, READ_ONLY, async (client) =>
+        makePlan(await readCatalogue(client), actor.rules),
+      ),
+    ),
+    identity: new IdentityCheck(
+      actor.whereabouts,
+      () => readRedisIdentity(actor.redis),
+      (marker) => plantRedisIdentity(actor.redis, marker),
+    ),
+    keyspace: actor.keyspace,
+    keep: new Set(config.keep),
+    limits: config.batch,
+    failpoint,
+    log: actor.log,
+  };
+}
+
+/** `host:pid` of this process, for people. */
+export const processIdentity = (): string => `${hostname()}:${process.pid}`;
+
+export const queueAddress = (config: Config): { url: string; name: string; prefix: string } => ({
+  url: config.queueRedisUrl,
+  name: config.queue.name,
+  prefix: config.queue.prefix,
+});
+
+export const rulesOf = (config: Config): PlanRules => ({
+  tenant: {
+    table: config.tenant.table,
+    key: config.tenant.key ?? null,
+    label: config.tenant.label ?? null,
+    testColumn: config.tenant.testColumn ?? null,
+    columns: config.tenant.columns,
+  },
+  core: config.levels.core,
+  tables: Object.fromEntries(
+    Object.entries(config.tables).map(([table, rule]) => [
+      table,
+      {
+        ...(rule.ownedBy === undefined ? {} : { ownedBy: rule.ownedBy }),
+        ...(rule.onPurge === undefined ? {} : { onPurge: rule.onPurge }),
+      },
+    ]),
+  ),
+});
+
+function keyspaceOf(config: Config, redis: Redis): SweepKeyspace | null {
+  if (config.redis.keys.length === 0) return null;
+  return makeKeyspace({
+    redis,
+    templates: config.redis.keys.map(parseKeyTemplate),
+    excludePrefixes: [`${config.queue.prefix}:`],
+    waitMs: config.redis.waitMs,
+  });
+}
+
+function prepareParts(
+  config: Config,
+  database: Database,
+  reader: RowReader,
+  rules: PlanRules,
+  keyspace: SweepKeyspace | null,
+): PrepareParts {
+  return {
+    database,
+    reader,
+    rules,
+    keep: config.keep,
+    keyspace,
+    keySeparators: config.redis.keys.map((key) => separatorOf(parseKeyTemplate(key))),
+    busyTenants: async (tenantTable, ids) => {
+      if ((await ledgerVersion(database)) === null) return new Set();
+      const busy = await new CampaignStore(database).busyTenants(tenantTable, ids);
+      return new Set(busy.map(({ tenantId }) => tenantId));
+    },
+  };
+}
+
+/** Host, port and database number, without user and password. */
+function endpointOf(url: string): string {
+  const { hostname: host, port, pathname } = new URL(url);
+  return `${host}:${port === '' ? '6379' : port}/${pathname.replace('/', '') || '0'}`;
+}
+
+/**
+ * Runs `work` while holding the reconciler's lock; null when another holds it. The lock belongs to a
+ * transaction, so that it ends with its connection, also behind a pooler.
+ */
+async function exclusively<Result>(
+  database: Database,
+  work: () => Promise<Result>,
+): Promise<Result | null> {
+  return database.ledger.transaction().execute(async (trx) => {
+    await sql`set local idle_in_transaction_session_timeout = '10min'`.execute(trx);
+    const { rows } = await tryLockReconciler().execute(trx);
+    return rows[0]?.locked === true ? work() : null;
+  });
+}

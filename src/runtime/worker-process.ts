@@ -1,0 +1,104 @@
+import type { PurgeId } from '../domain/ids.ts';
+import type { Failpoint } from '../engine/failpoints.ts';
+import { runPurge } from '../engine/run-purge.ts';
+import { runCommand } from '../queue/commands.ts';
+import { startPurgeWorker } from '../queue/purge-worker.ts';
+import { reconcile } from '../queue/reconcile.ts';
+import { type Actor, engineParts, processIdentity, queueAddress } from './compose.ts';
+
+export interface RunningWorker {
+  /** Each purge finishes its batch and is given back; then the reconciler and the queue close. */
+  stop(): Promise<void>;
+}
+
+const CONFIRM_EVERY_MS = 50;
+const CONFIRM_TRIES_MAX = 40;
+
+/** Workers and a reconciler in this process. The actor stays the caller's, to be closed after. */
+export function startWorker(actor: Actor, failpoint?: Failpoint): RunningWorker {
+  const parts = engineParts(actor, failpoint);
+  const { queue, purges, log, config } = actor;
+  const identity = processIdentity();
+  const worker = startPurgeWorker({
+    address: queueAddress(config),
+    queue,
+    slots: config.worker.slots,
+    lockMs: config.worker.lockMs,
+    identity,
+    log,
+    runPurge: (purgeId, control) => runPurge(parts, purgeId, control),
+    resumePromoted: async (purgeId) => {
+      await runCommand(actor.reconcile, 'resume', {
+        selection: { kind: 'purge', id: purgeId },
+        fleet: false,
+        operator: 'promoted in the queue',
+        waitMs: 0,
+      });
+    },
+    confirmParked: (purgeId) => {
+      confirmParked(actor, purgeId).catch((error: unknown) =>
+        log.warn({ purgeId, err: error }, 'the parked job will be confirmed by the reconciler'),
+      );
+    },
+    wake: (purgeIds) => {
+      wakeAll(actor, purgeIds).catch((error: unknown) =>
+        log.warn({ err: error }, 'swept purges will wake by themselves'),
+      );
+    },
+  });
+  const ticker = startReconciling(actor);
+  return {
+    async stop() {
+      ticker.stop();
+      await worker.stop();
+      await ticker.idle();
+    },
+  };
+
+  async function wakeAll(from: Actor, purgeIds: readonly PurgeId[]): Promise<void> {
+    const swept = new Set<string>(purgeIds);
+    for (const purge of await purges.select({ kind: 'live' })) {
+      if (swept.has(purge.id)) await from.queue.promote(purge);
+    }
+  }
+}
+
+/** Reconciles every `worker.reconcileMs`, one at a time; a failure is logged and tried again. */
+export function startReconciling(actor: Actor): { stop(): void; idle(): Promise<void> } {
+  let running: Promise<unknown> = Promise.resolve();
+  let busy = false;
+  const timer = setInterval(() => {
+    if (busy) return;
+    busy = true;
+    running = reconcile(actor.reconcile, { young: false })
+      .then((report) => {
+        if (
+          report.jobsAdded + report.jobsPromoted + report.stopsSettled > 0 ||
+          report.pauseReapplied
+        ) {
+          actor.log.warn(report, 'the queue was derived from the ledger again');
+        }
+      })
+      .catch((error: unknown) => actor.log.warn({ err: error }, 'reconciling failed; tried again'))
+      .finally(() => {
+        busy = false;
+      });
+  }, actor.config.worker.reconcileMs);
+  return {
+    stop: () => clearInterval(timer),
+    idle: async () => {
+      await running;
+    },
+  };
+}
+
+async function confirmParked(actor: Actor, purgeId: PurgeId): Promise<void> {
+  for (let tries = 1; tries <= CONFIRM_TRIES_MAX; tries += 1) {
+    await new Promise((resolve) => setTimeout(resolve, CONFIRM_EVERY_MS));
+    const purge = await actor.purges.find(purgeId);
+    if (purge === null || purge.status !== 'paused') return;
+    if ((await actor.queue.place(purge)) !== 'parked') continue;
+    await actor.purges.markParked(purgeId);
+    return;
+  }
+}

@@ -1,0 +1,277 @@
+import { describe, expect, it } from 'vitest';
+import { deleteSteps, describePath, type Plan } from '../../../src/domain/plan.ts';
+import { hazardLines, key, plan, table } from '../../support/catalogue.ts';
+
+const pathsOf = (from: Plan): Record<string, string> =>
+  Object.fromEntries(
+    deleteSteps(from).map((step) => [step.table, `${describePath(step.path)} by ${step.path.via}`]),
+  );
+
+const agents = table('agents', 'id! tenant_id!');
+const agentsKey = key('agents(tenant_id) → tenants');
+
+describe('the owner of a table', () => {
+  it('is found by the foreign key to the tenant table', () => {
+    const made = plan([agents], [agentsKey]);
+    expect(pathsOf(made)).toEqual({
+      'public.agents': 'tenant_id by foreign-key',
+      'public.tenants': 'id by tenant',
+    });
+    expect(made.hazards).toEqual([]);
+  });
+
+  it('is found by a nullable key to the tenant table too, and rows of nobody are reported', () => {
+    const made = plan([table('notes', 'id! tenant_id')], [key('notes(tenant_id) → tenants')]);
+    expect(pathsOf(made)).toHaveProperty(['public.notes'], 'tenant_id by foreign-key');
+    expect(hazardLines(made)).toEqual(['TENANT_ROWS_OF_NOBODY info public.notes']);
+  });
+
+  it('is found by a key to another unique column of the tenant table', () => {
+    const made = plan(
+      [table('domains', 'id! tenant_name:text!')],
+      [key('domains(tenant_name) → tenants(name)')],
+    );
+    expect(pathsOf(made)).toHaveProperty(
+      ['public.domains'],
+      'tenant_name → public.tenants.id by foreign-key',
+    );
+  });
+
+  it('is found by a tenant column without a foreign key, which is reported', () => {
+    const made = plan([agents, table('audit_log', 'id! tenant_id!')], [agentsKey]);
+    expect(pathsOf(made)).toHaveProperty(['public.audit_log'], 'tenant_id by column');
+    expect(hazardLines(made)).toEqual(['TENANT_COLUMN_WITHOUT_KEY info public.audit_log']);
+  });
+
+  it('is found by a tenant column that only the configuration names', () => {
+    const made = plan([table('logs', 'id! customer!')], [], { tenant: { columns: ['customer'] } });
+    expect(pathsOf(made)).toHaveProperty(['public.logs'], 'customer by column');
+  });
+
+  it('takes integer and bigint, text and varchar for the same type of tenant column', () => {
+    const made = plan(
+      [
+        table('tenants_by_number', 'id:bigint!'),
+        table('a', 'id! tenant_id:bigint!'),
+        table('b', 'id! tenant_id:integer!'),
+      ],
+      [key('a(tenant_id) → tenants_by_number')],
+      { tenant: { table: 'public.tenants_by_number' } },
+    );
+    expect(pathsOf(made)).toHaveProperty(['public.b'], 'tenant_id by column');
+  });
+
+  it('takes the tenant column of a composite key for a tenant column', () => {
+    const made = plan(
+      [agents, table('runs', 'id! tenant_id! agent_id!')],
+      [agentsKey, key('runs(tenant_id, agent_id) → agents(tenant_id, id)')],
+    );
+    expect(pathsOf(made)).toHaveProperty(['public.runs'], 'tenant_id by column');
+  });
+
+  it('is found by the path over mandatory keys, composite ones too', () => {
+    const made = plan(
+      [agents, table('runs', 'id! a! b!'), table('steps', 'id! run_id!')],
+      [agentsKey, key('runs(a, b) → agents(x, y)'), key('steps(run_id) → runs')],
+    );
+    expect(pathsOf(made)).toMatchObject({
+      'public.runs': 'a, b → public.agents.tenant_id by parent',
+      'public.steps': 'run_id → public.runs.a, b → public.agents.tenant_id by parent',
+    });
+    expect(made.hazards).toEqual([]);
+  });
+
+  it('is found by a nullable key that cascades, and rows of nobody are reported', () => {
+    const made = plan(
+      [agents, table('runs', 'id! agent_id')],
+      [agentsKey, key('runs(agent_id) → agents', 'CASCADE')],
+    );
+    expect(pathsOf(made)).toHaveProperty(
+      ['public.runs'],
+      'agent_id → public.agents.tenant_id by parent',
+    );
+    expect(hazardLines(made)).toEqual(['TENANT_ROWS_OF_NOBODY info public.runs']);
+  });
+
+  it('prefers a longer path without NULL to a shorter one with', () => {
+    const made = plan(
+      [agents, table('runs', 'id! agent_id!'), table('steps', 'id! run_id! agent_id')],
+      [
+        agentsKey,
+        key('runs(agent_id) → agents'),
+        key('steps(run_id) → runs'),
+        key('steps(agent_id) → agents', 'CASCADE'),
+      ],
+    );
+    expect(pathsOf(made)['public.steps']).toMatch(/^run_id → public\.runs/);
+  });
+
+  it('prefers the shorter of two mandatory paths', () => {
+    const made = plan(
+      [agents, table('runs', 'id! agent_id!'), table('steps', 'id! run_id! agent_id!')],
+      [
+        agentsKey,
+        key('runs(agent_id) → agents'),
+        key('steps(run_id) → runs'),
+        key('steps(agent_id) → agents'),
+      ],
+    );
+    expect(pathsOf(made)['public.steps']).toBe('agent_id → public.agents.tenant_id by parent');
+    expect(made.hazards).toEqual([]);
+  });
+
+  it('is never found by a SET NULL or SET DEFAULT key: the table is a stranger that refers', () => {
+    const made = plan(
+      [agents, table('logs', 'id! agent_id'), table('visits', 'id! tenant_id!')],
+      [
+        agentsKey,
+        key('logs(agent_id) → agents', 'SET NULL'),
+        key('visits(tenant_id) → tenants', 'SET DEFAULT'),
+      ],
+    );
+    expect(Object.keys(pathsOf(made))).toEqual(['public.agents', 'public.tenants']);
+    expect(hazardLines(made)).toEqual([
+      'UNKNOWN_REFERENCE blocks public.logs',
+      'UNKNOWN_REFERENCE blocks public.visits',
+    ]);
+  });
+
+  it('is unclear over a nullable key alone: blocked, once, with what to write', () => {
+    const made = plan(
+      [agents, table('logs', 'id! agent_id')],
+      [agentsKey, key('logs(agent_id) → agents', 'RESTRICT')],
+    );
+    expect(hazardLines(made)).toEqual(['OWNER_UNCLEAR blocks public.logs']);
+    expect(made.hazards[0]?.remedy).toContain(
+      '"tables": { "public.logs": { "ownedBy": ["agent_id"] } }',
+    );
+  });
+
+  it('is settled by the configuration where it was unclear', () => {
+    const made = plan(
+      [agents, table('logs', 'id! agent_id')],
+      [agentsKey, key('logs(agent_id) → agents')],
+      { tables: { 'public.logs': { ownedBy: ['agent_id'] } } },
+    );
+    expect(pathsOf(made)['public.logs']).toBe(
+      'agent_id → public.agents.tenant_id by configuration',
+    );
+    expect(hazardLines(made)).toEqual(['TENANT_ROWS_OF_NOBODY info public.logs']);
+  });
+
+  it('is ambiguous with two foreign keys to the tenant table, until the configuration settles it', () => {
+    const tables = [table('transfers', 'id! from_id! to_id!')];
+    const keys = [key('transfers(from_id) → tenants'), key('transfers(to_id) → tenants')];
+    const made = plan(tables, keys);
+    expect(hazardLines(made)).toEqual(['OWNER_AMBIGUOUS blocks public.transfers']);
+    expect(made.hazards[0]?.message).toContain('from_id; to_id');
+
+    const settled = plan(tables, keys, {
+      tables: { 'public.transfers': { ownedBy: ['to_id'] } },
+    });
+    expect(pathsOf(settled)['public.transfers']).toBe('to_id by configuration');
+    expect(settled.hazards).toEqual([]);
+  });
+
+  it('is ambiguous with two equally long mandatory paths, through one parent or two', () => {
+    const made = plan(
+      [
+        agents,
+        table('teams', 'id! tenant_id!'),
+        table('members', 'agent_id! team_id!'),
+        table('pairs', 'left_id! right_id!'),
+      ],
+      [
+        agentsKey,
+        key('teams(tenant_id) → tenants'),
+        key('members(agent_id) → agents'),
+        key('members(team_id) → teams'),
+        key('pairs(left_id) → agents'),
+        key('pairs(right_id) → agents'),
+      ],
+    );
+    expect(hazardLines(made)).toEqual([
+      'OWNER_AMBIGUOUS blocks public.members',
+      'OWNER_AMBIGUOUS blocks public.pairs',
+    ]);
+  });
+
+  it('is not ambiguous where the table has a tenant column of its own', () => {
+    const made = plan(
+      [agents, table('pairs', 'tenant_id! left_id! right_id!')],
+      [
+        agentsKey,
+        key('pairs(tenant_id) → tenants'),
+        key('pairs(left_id) → agents'),
+        key('pairs(right_id) → agents'),
+      ],
+    );
+    expect(made.hazards).toEqual([]);
+  });
+
+  it('is not ambiguous where one key to the tenant is mandatory and the other is not', () => {
+    const made = plan(
+      [table('accounts', 'id! tenant_id! referrer_id')],
+      [key('accounts(tenant_id) → tenants'), key('accounts(referrer_id) → tenants')],
+    );
+    expect(pathsOf(made)['public.accounts']).toBe('tenant_id by foreign-key');
+    expect(made.hazards).toEqual([]);
+  });
+
+  it('is nobody where the configuration keeps the table; a reference into the plan then asks', () => {
+    const made = plan(
+      [agents, table('logs', 'id! tenant_id! agent_id')],
+      [agentsKey, key('logs(agent_id) → agents', 'SET NULL')],
+      { tables: { 'public.logs': { onPurge: 'keep' } } },
+    );
+    expect(pathsOf(made)).not.toHaveProperty(['public.logs']);
+    expect(hazardLines(made)).toEqual(['UNKNOWN_REFERENCE allow public.logs']);
+  });
+
+  it('is unexplained where a column is called as tenant columns are and has another type', () => {
+    const made = plan([agents, table('logs', 'id! tenant_id:text!')], [agentsKey]);
+    expect(hazardLines(made)).toEqual(['UNEXPLAINED_TENANT_COLUMN blocks public.logs']);
+  });
+
+  it('is unexplained where such a column leads to a table of nobody', () => {
+    const made = plan(
+      [agents, table('realms', 'id!'), table('logs', 'id! tenant_id!')],
+      [agentsKey, key('logs(tenant_id) → realms')],
+    );
+    expect(hazardLines(made)).toEqual(['UNEXPLAINED_TENANT_COLUMN blocks public.logs']);
+  });
+
+  it('blocks where the configured column cannot be compared with the key', () => {
+    const made = plan([table('logs', 'id! owner:text!')], [], {
+      tables: { 'public.logs': { ownedBy: ['owner'] } },
+    });
+    expect(hazardLines(made)).toEqual(['UNEXPLAINED_TENANT_COLUMN blocks public.logs']);
+  });
+
+  it('blocks where the configured key leads to a table of nobody', () => {
+    const made = plan(
+      [table('realms', 'id!'), table('logs', 'id! realm_id!')],
+      [key('logs(realm_id) → realms')],
+      { tables: { 'public.logs': { ownedBy: ['realm_id'] } } },
+    );
+    expect(hazardLines(made)).toEqual(['OWNER_UNCLEAR blocks public.logs']);
+  });
+
+  it('blocks where several configured columns are no key', () => {
+    const made = plan([table('logs', 'id! a! b!')], [], {
+      tables: { 'public.logs': { ownedBy: ['a', 'b'] } },
+    });
+    expect(hazardLines(made)).toEqual(['UNSUPPORTED_KEY blocks public.logs']);
+  });
+
+  it('blocks where the configuration wants a table purged that nothing ties to a tenant', () => {
+    const made = plan([table('plans', 'id!'), table('logs', 'id!')], [], {
+      core: ['public.plans'],
+      tables: { 'public.logs': { onPurge: 'delete' } },
+    });
+    expect(hazardLines(made)).toEqual([
+      'OWNER_UNCLEAR blocks public.logs',
+      'OWNER_UNCLEAR blocks public.plans',
+    ]);
+  });
+});
