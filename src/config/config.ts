@@ -12,6 +12,8 @@ export interface Config extends FileConfig {
   /** CONFIRM_CLEANUP, the phrase instead of the prompt. */
   readonly confirmation: string | null;
   readonly logLevel: string;
+  /** TENANT_PURGE_FAILPOINT, `name:count`: a worker kills itself there. For tests of crashes only. */
+  readonly failpoint: string | null;
   readonly board: {
     readonly host: string;
     readonly port: number;

@@ -1,6 +1,7 @@
 import { isIPv4 } from 'node:net';
 import { environmentName } from '../domain/environment.ts';
 import { redactUrl } from '../domain/redact-url.ts';
+import { FAILPOINTS } from '../engine/failpoints.ts';
 import type { Config } from './config.ts';
 import { type Checked, keepProblems, suggestion } from './problems.ts';
 
@@ -14,6 +15,7 @@ export type EnvironmentConfig = Pick<
   | 'keep'
   | 'confirmation'
   | 'logLevel'
+  | 'failpoint'
   | 'board'
 >;
 
@@ -67,6 +69,9 @@ export function checkEnvironment(env: NodeJS.ProcessEnv): Checked<EnvironmentCon
     problems.push(`LOG_LEVEL: must be one of ${LOG_LEVELS.join(', ')}${near}`);
   }
 
+  const failpoint = read('TENANT_PURGE_FAILPOINT');
+  if (failpoint !== null) problems.push(...failpointProblems(failpoint));
+
   const host = read('BOARD_HOST') ?? '127.0.0.1';
   const portText = read('BOARD_PORT') ?? '3000';
   const port = /^\d+$/.test(portText) ? Number(portText) : Number.NaN;
@@ -88,10 +93,21 @@ export function checkEnvironment(env: NodeJS.ProcessEnv): Checked<EnvironmentCon
       keep,
       confirmation: env['CONFIRM_CLEANUP'] || null,
       logLevel,
+      failpoint,
       board: { host, port, user: read('BOARD_USER') ?? 'operator', password },
     },
     problems: [],
   };
+}
+
+function failpointProblems(failpoint: string): string[] {
+  const [name = '', count = ''] = failpoint.split(':');
+  const isKnown = FAILPOINTS.some((known) => known === name);
+  if (isKnown && /^[1-9]\d*$/.test(count)) return [];
+  const near = isKnown ? '' : suggestion(name, FAILPOINTS);
+  return [
+    `TENANT_PURGE_FAILPOINT: must be "name:count", e.g. batch-committed:3, with one of ${FAILPOINTS.join(', ')}${near}`,
+  ];
 }
 
 function urlProblems(name: string, kind: UrlKind, text: string): string[] {

@@ -22,11 +22,15 @@ export interface TenantPath {
   readonly via: 'tenant' | 'foreign-key' | 'column' | 'configuration' | 'parent';
 }
 
-/** A foreign key whose ON DELETE action would change rows by itself; each batch looks before it. */
-export interface CascadeGuard {
+/**
+ * A foreign key toward the table whose ON DELETE action changes rows of `child` by itself. The tenant's
+ * own children go before, so that it finds nothing to do; a batch in which it acted is rolled back.
+ */
+export interface ActingKey {
   readonly foreignKey: string;
   readonly action: 'CASCADE' | 'SET NULL' | 'SET DEFAULT';
   readonly child: TableName;
+  readonly childPartitioned: boolean;
   readonly columns: readonly string[];
   readonly referencedColumns: readonly string[];
 }
@@ -38,12 +42,7 @@ export interface DeleteStep {
   readonly path: TenantPath;
   /** True for a partitioned table, whose rows lie in its leaves. */
   readonly partitioned: boolean;
-  readonly guards: readonly CascadeGuard[];
-  /**
-   * Keys of the table to itself with such an action, which a ClearStep has emptied for the tenant's
-   * own rows: what still refers to a doomed row is a row of another tenant or of none.
-   */
-  readonly selfGuards?: readonly CascadeGuard[];
+  readonly actingKeys: readonly ActingKey[];
 }
 
 /** Set nullable references between the tenant's own rows to NULL, so that an order exists. */

@@ -1,27 +1,25 @@
-import type { PurgeId, WorkerId } from '../domain/ids.ts';
+import type { WorkerId } from '../domain/ids.ts';
 import type { Plan } from '../domain/plan.ts';
 import type { CampaignRecord, Fence, PurgeRecord } from '../domain/records.ts';
 import type { CampaignStore } from '../postgres/ledger/campaigns.ts';
 import type { PurgeStore } from '../postgres/ledger/purges.ts';
-import type { SweepStore } from '../postgres/ledger/sweeps.ts';
 import type { RowReader } from '../postgres/row-reader.ts';
 import type { RowStore } from '../postgres/row-store.ts';
 import type { Failpoint } from './failpoints.ts';
 import type { IdentityCheck } from './identity-check.ts';
 import type { LivePlan } from './live-plan.ts';
-import type { SweepKeyspace } from './sweep.ts';
+import type { Sweeper } from './sweeper.ts';
 
 /** What one worker process needs to run purges; wired once by `src/runtime`. */
 export interface EngineParts {
   readonly purges: PurgeStore;
   readonly campaigns: CampaignStore;
-  readonly sweeps: SweepStore;
   readonly rows: RowStore;
   readonly reader: RowReader;
   readonly livePlan: LivePlan;
   readonly identity: IdentityCheck;
   /** Null where the configuration names no Redis keys: the Redis stage is then empty. */
-  readonly keyspace: SweepKeyspace | null;
+  readonly sweeper: Sweeper | null;
   /** Tenants that must never go, as this process knows them now. */
   readonly keep: ReadonlySet<string>;
   readonly limits: EngineLimits;
@@ -55,8 +53,6 @@ export interface RunControl {
   onProgress(progress: Progress): void;
   /** Milestones for people; bounded in number by the stages and levels. */
   onMilestone(text: string): void;
-  /** Purges whose sweep is done: their jobs need not wait out their delay. */
-  onSwept(purgeIds: readonly PurgeId[]): void;
 }
 
 export interface Progress {

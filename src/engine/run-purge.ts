@@ -3,15 +3,15 @@ import type { Outcome } from '../domain/outcome.ts';
 import type { PurgeRecord } from '../domain/records.ts';
 import type { EngineParts, Run, RunControl } from './parts.ts';
 import { ProgressMeter } from './progress.ts';
+import { makePurgeReport } from './purge-report.ts';
 import { settle } from './settle.ts';
 import { deleteLevels } from './stages/levels.ts';
 import { preflight } from './stages/preflight.ts';
 import { seal } from './stages/seal.ts';
 import { isSmall, purgeAtOnce } from './stages/small-purge.ts';
-import { sweepIfDue } from './sweep.ts';
 
-/** A waiting purge looks again at least this often, should nobody wake its job. */
-const SWEEP_LOOK_MAX_MS = 10_000;
+/** A waiting purge looks again this often, should nobody wake its job. */
+const SWEEP_LOOK_MS = 10_000;
 const NOT_NOW_MS = 5_000;
 
 /**
@@ -32,7 +32,7 @@ export async function runPurge(
     case 'not-claimable':
       return claim.stopped && claim.purge.status !== 'paused'
         ? { kind: 'not-now', lookAgainInMs: NOT_NOW_MS }
-        : await declined(parts, claim.purge, control);
+        : await declined(parts, claim.purge);
     case 'claimed':
       await parts.failpoint('claimed');
       return await driveClaimed(parts, claim, control);
@@ -42,18 +42,16 @@ export async function runPurge(
 }
 
 /** What becomes of a job whose purge cannot be claimed. */
-async function declined(
-  parts: EngineParts,
-  purge: PurgeRecord,
-  control: RunControl,
-): Promise<Outcome> {
+async function declined(parts: EngineParts, purge: PurgeRecord): Promise<Outcome> {
   if (purge.status === 'paused') return { kind: 'paused', parked: purge.parked };
-  if (purge.status === 'queued' && purge.stage === 'redis') {
-    return await passThroughRedis(parts, purge.id, control);
-  }
+  if (purge.status === 'queued' && purge.stage === 'redis') return awaitSweep(parts);
   if (purge.status === 'pausing' || purge.status === 'cancelling') {
     // Its holder will settle it, or the reconciler will.
     return { kind: 'not-now', lookAgainInMs: NOT_NOW_MS };
+  }
+  if (purge.status === 'completed') {
+    // The sweep that served it has sealed it; or this is a second job, which may show the report too.
+    return { kind: 'completed', report: await makePurgeReport(parts, purge, []) };
   }
   return { kind: 'superseded', reason: `purge is ${purge.status}` };
 }
@@ -67,7 +65,7 @@ async function driveClaimed(
 ): Promise<Outcome> {
   const meter = new ProgressMeter(control, purge.rowsDeleted, purge.rowsTotal);
   try {
-    const campaign = await campaignOf(parts, purge);
+    const campaign = await parts.campaigns.get(purge.campaignId);
     const plan = await preflight(parts, purge, campaign);
     const run: Run = { parts, control, purge, fence, campaign, plan };
     if (purge.stage === 'verify' || purge.stage === 'seal' || purge.swept) {
@@ -77,8 +75,8 @@ async function driveClaimed(
     const atOnce = isSmall(run) && (await purgeAtOnce(run, meter));
     if (!atOnce) await deleteByLevels(run, meter);
     control.onMilestone(`Rows are gone: ${meter.rowsDeleted}`);
-    if (parts.keyspace === null) return await seal(run, meter);
-    return await passThroughRedis(parts, purge.id, control);
+    if (parts.sweeper === null) return await seal(run, meter);
+    return awaitSweep(parts);
   } catch (error) {
     return await settle({ parts, control, purge, fence }, meter, error);
   }
@@ -86,7 +84,7 @@ async function driveClaimed(
 
 async function deleteByLevels(run: Run, meter: ProgressMeter): Promise<void> {
   await deleteLevels(run, meter);
-  const next = run.parts.keyspace === null ? 'running' : 'queued';
+  const next = run.parts.sweeper === null ? 'running' : 'queued';
   await run.parts.purges.write(
     run.fence,
     next,
@@ -98,37 +96,10 @@ async function deleteByLevels(run: Run, meter: ProgressMeter): Promise<void> {
 }
 
 /**
- * The purge waits as `queued` for a pass that serves all; whoever finds a pass due runs it. A worker
- * slot is never held by waiting.
+ * The purge waits as `queued` for a pass that serves all; a worker slot is never held by waiting. The
+ * sweeper wakes its job; the delay is for the case that it dies.
  */
-async function passThroughRedis(
-  parts: EngineParts,
-  purgeId: PurgeId,
-  control: RunControl,
-): Promise<Outcome> {
-  if (parts.keyspace === null) {
-    return { kind: 'not-now', lookAgainInMs: SWEEP_LOOK_MAX_MS };
-  }
-  try {
-    const attempt = await sweepIfDue(parts, parts.keyspace, control);
-    if (attempt.kind === 'swept' && attempt.purgeIds.includes(purgeId)) {
-      return await runPurge(parts, purgeId, control);
-    }
-    return {
-      kind: 'awaiting-sweep',
-      lookAgainInMs: attempt.kind === 'wait' ? attempt.lookAgainInMs : SWEEP_LOOK_MAX_MS,
-    };
-  } catch (error) {
-    parts.log.warn(
-      { purgeId, err: error },
-      'the sweep of the Redis keys failed; tried again later',
-    );
-    return { kind: 'awaiting-sweep', lookAgainInMs: NOT_NOW_MS };
-  }
-}
-
-async function campaignOf(parts: EngineParts, purge: PurgeRecord): Promise<Run['campaign']> {
-  const campaign = await parts.campaigns.find(purge.campaignId);
-  if (campaign === null) throw new Error(`the ledger has no campaign ${purge.campaignId}`);
-  return campaign;
+function awaitSweep(parts: EngineParts): Outcome {
+  parts.sweeper?.knock();
+  return { kind: 'awaiting-sweep', lookAgainInMs: SWEEP_LOOK_MS };
 }

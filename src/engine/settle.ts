@@ -132,11 +132,6 @@ function explain(purge: PurgeRecord, error: unknown): PurgeError {
         `Purge ${purge.id}: rows${at} that are not part of the purge reference rows to delete, through ${fault.constraint}.`,
         { details, cause: error },
       );
-    case 'guard':
-      return new PurgeError('CASCADE_GUARD', `Purge ${purge.id}: ${fault.message}.`, {
-        details,
-        cause: error,
-      });
     case 'shrink':
       return new PurgeError(
         'POISON_ROW',

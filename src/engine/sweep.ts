@@ -1,6 +1,6 @@
-import type { PurgeId, TenantId } from '../domain/ids.ts';
-import type { SweepClaim } from '../postgres/ledger/sweeps.ts';
-import type { EngineParts, RunControl } from './parts.ts';
+import type { PurgeId, TenantId, WorkerId } from '../domain/ids.ts';
+import type { SweepClaim, SweepStore } from '../postgres/ledger/sweeps.ts';
+import type { Failpoint } from './failpoints.ts';
 
 /** One pass over the keyspace, as `src/redis` gives it; handed in by `src/runtime`. */
 export interface SweepKeyspace {
@@ -38,47 +38,60 @@ class LostSweep extends Error {
   override readonly name = 'LostSweep';
 }
 
+export interface SweepParts {
+  readonly sweeps: SweepStore;
+  readonly keyspace: SweepKeyspace;
+  /** Of these tenants those that own a row now, by fresh queries over the live catalogue. */
+  readonly tenantsWithRows: (tenantIds: readonly TenantId[]) => Promise<ReadonlySet<string>>;
+  readonly holder: WorkerId;
+  readonly failpoint: Failpoint;
+  /** True once this process shuts down: the pass ends before its next pipeline. */
+  readonly stopping: () => boolean;
+}
+
 /**
  * Claims and runs the shared pass if one is due: 0.6 s for every purge that waits, against 0.5 s for
- * each with a SCAN of its own. Ends with a pass that only counts, so that a key written meanwhile is
- * found. A crash leaves the cursor in the ledger; the next holder goes on from it.
+ * each with a SCAN of its own. Ends with a fresh look for keys and rows of these
+ * tenants, one query a table for all of them. A crash leaves the cursor in the ledger; the next holder goes on from it.
  */
-export async function sweepIfDue(
-  parts: EngineParts,
-  keyspace: SweepKeyspace,
-  control: RunControl,
-): Promise<SweepAttempt> {
+export async function sweepIfDue(parts: SweepParts): Promise<SweepAttempt> {
   const attempt = await parts.sweeps.claim({
-    holder: control.worker,
-    waitMs: keyspace.waitMs,
+    holder: parts.holder,
+    waitMs: parts.keyspace.waitMs,
     leaseMs: LEASE_MS,
   });
   if (attempt.kind !== 'claimed') return attempt;
   const { claim } = attempt;
   try {
     await parts.failpoint('before-sweep');
-    const residue = await runPass(parts, keyspace, claim);
-    const purgeIds = await parts.sweeps.finish(claim, residue);
+    const tenantIds = new Set(claim.purges.map((purge) => purge.tenantId));
+    await runPass(parts, claim, tenantIds);
+    const purgeIds = await parts.sweeps.finish(claim, {
+      keys: await parts.keyspace.count(tenantIds),
+      rows: await parts.tenantsWithRows([...tenantIds]),
+    });
     await parts.failpoint('swept');
-    control.onSwept(purgeIds);
     return { kind: 'swept', purgeIds };
   } catch (error) {
+    // Nobody has to wait out the lease of a holder that gives up knowingly.
+    await parts.sweeps.release(claim).catch(() => undefined);
     if (error instanceof LostSweep) return { kind: 'wait', lookAgainInMs: CURSOR_EVERY_MS };
     throw error;
   }
 }
 
 async function runPass(
-  parts: EngineParts,
-  keyspace: SweepKeyspace,
+  parts: SweepParts,
   claim: SweepClaim,
-): Promise<ReadonlyMap<string, number>> {
-  const tenantIds = new Set<TenantId>(claim.purges.map((purge) => purge.tenantId));
-  const book = new SweepBook(parts, claim);
+  tenantIds: ReadonlySet<TenantId>,
+): Promise<void> {
+  const { keyspace } = parts;
+  const book = new SweepBook(parts.sweeps, claim);
   await keyspace.sweep({
     tenantIds,
     startCursor: claim.cursor,
     admit: async (asked) => {
+      if (parts.stopping()) throw new LostSweep('this process shuts down');
       const barred = await parts.sweeps.barred(claim);
       if (barred === null) throw new LostSweep('the sweep went to another holder');
       await parts.failpoint('before-unlink');
@@ -87,7 +100,6 @@ async function runPass(
     onProgress: (step) => book.add(step),
   });
   await book.write();
-  return keyspace.count(tenantIds);
 }
 
 /**
@@ -96,15 +108,15 @@ async function runPass(
  * never a key: the next holder passes over the same part again.
  */
 class SweepBook {
-  readonly #parts: EngineParts;
+  readonly #sweeps: SweepStore;
   readonly #claim: SweepClaim;
   #deleted = new Map<string, number>();
   #latest: SweepStep | null = null;
   #scannedBefore = 0;
   #writtenAt = performance.now();
 
-  constructor(parts: EngineParts, claim: SweepClaim) {
-    this.#parts = parts;
+  constructor(sweeps: SweepStore, claim: SweepClaim) {
+    this.#sweeps = sweeps;
     this.#claim = claim;
   }
 
@@ -122,7 +134,7 @@ class SweepBook {
     const { cursor, scanned, dropped } = this.#latest;
     const deleted = this.#deleted;
     this.#deleted = new Map();
-    await this.#parts.sweeps.progress(this.#claim, {
+    await this.#sweeps.progress(this.#claim, {
       cursor,
       scanned: scanned - this.#scannedBefore,
       deleted,

@@ -12,7 +12,7 @@ export interface PlannedTables {
   readonly deleted: ReadonlySet<TableName>;
   /** Updated by a ClearStep. */
   readonly cleared: ReadonlySet<TableName>;
-  /** Only looked at, by the guards of other tables' deletes. */
+  /** Only watched: a key to a deleted table could change their rows by itself. */
   readonly watched: ReadonlySet<TableName>;
 }
 
@@ -25,7 +25,7 @@ export function plannedTables(levels: readonly PlanLevel[]): PlannedTables {
     cleared: new Set(steps.filter((step) => step.kind === 'clear').map((step) => step.table)),
     watched: new Set(
       deletes
-        .flatMap((step) => step.guards.map((guard) => guard.child))
+        .flatMap((step) => step.actingKeys.map((key) => key.child))
         .filter((table) => !deleted.has(table)),
     ),
   };

@@ -1,7 +1,7 @@
 import type { Hazard } from '../domain/hazard.ts';
 import type { TableName } from '../domain/ids.ts';
 import type {
-  CascadeGuard,
+  ActingKey,
   ClearStep,
   DeleteStep,
   PlanLevel,
@@ -171,9 +171,8 @@ function placeSteps(
     const level = Math.min(levelOf.get(step.table) ?? 0, (key && levelOf.get(key.parent)) ?? 0) - 1;
     clearsAt.set(level, [...(clearsAt.get(level) ?? []), step]);
   }
-  const cleared = new Set(clears.map((step) => step.foreignKey));
   const levels = drafts.map((draft, level): Omit<PlanLevel, 'name'> => {
-    const deletes = draft.tables.flatMap((table) => deleteStep(map, paths, cleared, table));
+    const deletes = draft.tables.flatMap((table) => deleteStep(map, paths, table));
     return { stage: draft.stage, steps: sortSteps([...(clearsAt.get(level) ?? []), ...deletes]) };
   });
   const first = clearsAt.get(-1);
@@ -192,33 +191,27 @@ const sortSteps = (steps: readonly PlanStep[]): PlanStep[] =>
 
 const clearedKey = (step: PlanStep): string => (step.kind === 'clear' ? step.foreignKey : '');
 
-function deleteStep(
-  map: SchemaMap,
-  paths: Paths,
-  cleared: ReadonlySet<string>,
-  table: TableName,
-): DeleteStep[] {
+function deleteStep(map: SchemaMap, paths: Paths, table: TableName): DeleteStep[] {
   const path = paths.get(table);
   if (path === undefined) return [];
-  const acting = (map.keysTo.get(table) ?? []).flatMap((key) => guard(key));
-  const isClearedSelf = (found: CascadeGuard): boolean =>
-    found.child === table && cleared.has(found.foreignKey);
   return [
     {
       kind: 'delete',
       table,
       path,
       partitioned: map.byName.get(table)?.kind === 'partitioned',
-      guards: acting.filter((found) => !isClearedSelf(found)),
-      selfGuards: acting.filter(isClearedSelf),
+      actingKeys: (map.keysTo.get(table) ?? []).flatMap((key) => actingKey(map, key)),
     },
   ];
 }
 
-function guard(key: CatalogueForeignKey): CascadeGuard[] {
+function actingKey(map: SchemaMap, key: CatalogueForeignKey): ActingKey[] {
   const { name, onDelete, child, columns, referencedColumns } = key;
   if (onDelete === 'NO ACTION' || onDelete === 'RESTRICT') return [];
-  return [{ foreignKey: name, action: onDelete, child, columns, referencedColumns }];
+  const childPartitioned = map.byName.get(child)?.kind === 'partitioned';
+  return [
+    { foreignKey: name, action: onDelete, child, childPartitioned, columns, referencedColumns },
+  ];
 }
 
 function nameLevels(levels: readonly Omit<PlanLevel, 'name'>[]): PlanLevel[] {

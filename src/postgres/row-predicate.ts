@@ -1,6 +1,6 @@
 import pg from 'pg';
 import type { TableName, TenantId } from '../domain/ids.ts';
-import type { CascadeGuard, PathHop, TenantPath } from '../domain/plan.ts';
+import type { PathHop, TenantPath } from '../domain/plan.ts';
 
 /** `TableName` is quoted already; columns are not. */
 export const column = (name: string): string => pg.escapeIdentifier(name);
@@ -47,24 +47,4 @@ export function joinToTenant(
     alias = parent;
   }
   return { from, tenant: `${alias}.${column(path.column)}` };
-}
-
-/**
- * SELECT that raises TP003 where a row still references one of the doomed rows through a key that
- * would cascade. The tenant's own children have gone before, so what is found here is a row that
- * the plan does not name.
- * @param doomed condition for the doomed rows of `table t`
- */
-export function guardStatement(
-  table: TableName,
-  guards: readonly CascadeGuard[],
-  doomed: string,
-): string {
-  const checks = guards.map((guard) => {
-    const left = guard.columns.map((name) => `c.${column(name)}`).join(', ');
-    const right = guard.referencedColumns.map((name) => `t.${column(name)}`).join(', ');
-    return `tenant_purge.guard(exists (select from ${guard.child} c where (${left}) in
-      (select ${right} from ${table} t where ${doomed})), ${literal(guard.foreignKey)})`;
-  });
-  return `select ${checks.join(', ')}`;
 }

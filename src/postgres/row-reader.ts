@@ -158,6 +158,14 @@ export class RowReader {
     return counted;
   }
 
+  /** Of these tenants those that own a row in any table of the plan, by one fresh query a table. */
+  async tenantsWithRows(plan: Plan, tenantIds: readonly TenantId[]): Promise<Set<string>> {
+    const counted = await this.countPerTenant(this.#pool, plan, tenantIds);
+    return new Set(
+      [...counted].filter(([, rows]) => Object.keys(rows).length > 0).map(([tenantId]) => tenantId),
+    );
+  }
+
   /** Rows of a table; `condition` narrows it to rows whose boolean column is true. */
   async countTable(
     client: Queryable,

@@ -1,11 +1,12 @@
 import type pg from 'pg';
 import type { Checkpoint } from '../domain/checkpoint.ts';
-import type { TenantId } from '../domain/ids.ts';
-import type { ClearStep, DeleteStep, PlanLevel, PlanStep } from '../domain/plan.ts';
+import type { TableName, TenantId } from '../domain/ids.ts';
+import type { ClearStep, PlanLevel, PlanStep } from '../domain/plan.ts';
 import type { Stage } from '../domain/purge.ts';
 import type { Fence } from '../domain/records.ts';
+import { ChangeAudit, type OwnChanges } from './change-audit.ts';
 import type { Database } from './database.ts';
-import { column, columns, guardStatement, literal, ownedRows } from './row-predicate.ts';
+import { column, columns, literal, ownedRows } from './row-predicate.ts';
 
 /** Part of one leaf that a batch visits. */
 export type BatchRange =
@@ -59,7 +60,7 @@ export const stepKey = (step: PlanStep): string =>
 
 /**
  * The only SQL that writes to tenants' tables. Every batch is one transaction of two round trips:
- * enter (locks, fence, wish), guard and delete; then checkpoint, ledger row and commit. Simple
+ * enter (locks, fence, wish) and delete; then checkpoint, ledger row and commit. Simple
  * protocol: nothing of it outlives the transaction, so a pooler in transaction mode serves.
  */
 export class RowStore {
@@ -74,43 +75,33 @@ export class RowStore {
 
   /**
    * One batch of one table. All or nothing; running it twice deletes nothing twice.
-   * @throws driver errors; TP001 stale fence, TP002 stop asked, TP003 cascade guard
+   * @throws driver errors; TP001 stale fence, TP002 stop asked; PurgeError CASCADE_GUARD
    */
   async runBatch(batch: Batch): Promise<BatchResult> {
-    const doomed = `${ownedRows(batch.step.path, 't', batch.tenantId)} and ${rangeCondition(batch.range)}`;
-    const opening = [
-      'BEGIN',
-      enterBatch(batch.fence, batch.limits),
-      ...(batch.step.kind === 'delete'
-        ? deleteStatements(batch.step, batch.leaf, doomed)
-        : [clearStatement(batch.step, batch.leaf, doomed)]),
-    ];
-    return this.#transact(opening, (results, durationMs) => {
-      const rows = results.at(-1)?.rowCount ?? 0;
+    const { step, fence } = batch;
+    const doomed = `${ownedRows(step.path, 't', batch.tenantId)} and ${rangeCondition(batch.range)}`;
+    const changes = [{ step, sql: changeStatement(step, batch.leaf, doomed) }];
+    return this.#change(fence, batch.limits, changes, (counts, durationMs) => {
+      const rows = counts[0] ?? 0;
+      const entry = {
+        stage: batch.stage,
+        level: batch.level,
+        kind: step.kind,
+        table: step.table,
+        leaf: batch.leaf,
+        range: describeRange(batch.range),
+        rows,
+        durationMs,
+      };
       return {
         closing: [
-          saveCheckpoint(batch.fence, batch.step, {
+          saveCheckpoint(fence, step, {
             ...batch.checkpoint,
-            rows: batch.step.kind === 'delete' ? rows : 0,
+            rows: step.kind === 'delete' ? rows : 0,
           }),
-          ...(rows === 0
-            ? []
-            : [
-                ledgerRows(batch.fence, [
-                  {
-                    stage: batch.stage,
-                    level: batch.level,
-                    kind: batch.step.kind,
-                    table: batch.step.table,
-                    leaf: batch.leaf,
-                    range: describeRange(batch.range),
-                    rows,
-                    durationMs,
-                  },
-                ]),
-              ]),
+          ...(rows === 0 ? [] : [ledgerRows(fence, [entry])]),
         ],
-        result: (totalMs) => ({ rows, durationMs: totalMs }),
+        rows,
       };
     });
   }
@@ -121,44 +112,42 @@ export class RowStore {
    * statement holds the whole chain.
    */
   async runSmallPurge(purge: SmallPurge): Promise<BatchResult> {
-    const opening = ['BEGIN', enterBatch(purge.fence, purge.limits)];
-    const deletes: { index: number; level: PlanLevel; step: PlanStep }[] = [];
-    for (const level of purge.levels) {
-      for (const step of level.steps) {
-        if (step.kind === 'clear' && step.reason === 'self') continue;
-        const doomed = ownedRows(step.path, 't', purge.tenantId);
-        if (step.kind === 'clear') opening.push(clearStatement(step, step.table, doomed));
-        else opening.push(...deleteStatements(step, step.table, doomed));
-        deletes.push({ index: opening.length - 1, level, step });
-      }
-    }
-    return this.#transact(opening, (results, durationMs) => {
-      const entries = deletes
-        .map(({ index, level, step }) => ({
+    const { fence } = purge;
+    const changes = purge.levels.flatMap((level) =>
+      level.steps
+        .filter((step) => step.kind === 'delete' || step.reason === 'cycle')
+        .map((step) => ({
+          step,
+          level,
+          sql: changeStatement(step, step.table, ownedRows(step.path, 't', purge.tenantId)),
+        })),
+    );
+    return this.#change(fence, purge.limits, changes, (counts, durationMs) => {
+      const entries = changes
+        .map(({ step, level }, index) => ({
           stage: level.stage,
           level: level.name,
           kind: step.kind,
           table: step.table,
           leaf: null,
           range: null,
-          rows: results[index]?.rowCount ?? 0,
+          rows: counts[index] ?? 0,
           durationMs,
         }))
         .filter((entry) => entry.rows > 0);
-      const rows = entries.reduce(
-        (sum, entry) => sum + (entry.kind === 'delete' ? entry.rows : 0),
-        0,
-      );
+      const rows = entries
+        .filter((entry) => entry.kind === 'delete')
+        .reduce((sum, entry) => sum + entry.rows, 0);
       return {
         closing: [
-          ...(entries.length === 0 ? [] : [ledgerRows(purge.fence, entries)]),
+          ...(entries.length === 0 ? [] : [ledgerRows(fence, entries)]),
           `update tenant_purge.purge set rows_deleted = rows_deleted + ${rows}, level = null, ${
             purge.next === 'redis'
               ? `stage = 'redis', status = 'queued', worker = null, redis_waiting_since = clock_timestamp()`
               : `stage = 'verify'`
-          } where id = ${literal(purge.fence.purgeId)}`,
+          } where id = ${literal(fence.purgeId)}`,
         ],
-        result: (totalMs) => ({ rows, durationMs: totalMs }),
+        rows,
       };
     });
   }
@@ -170,29 +159,52 @@ export class RowStore {
     checkpoint: Checkpoint,
     limits: BatchLimits,
   ): Promise<void> {
-    await this.#transact(['BEGIN', enterBatch(fence, limits)], () => ({
+    await this.#change(fence, limits, [], () => ({
       closing: [saveCheckpoint(fence, step, { ...checkpoint, done: true, rows: 0 })],
-      result: () => undefined,
+      rows: 0,
     }));
   }
 
-  async #transact<Result>(
-    opening: readonly string[],
-    close: (
-      results: readonly pg.QueryResult[],
+  /**
+   * One transaction in two messages: enter and change; then, if nothing changed but what our own
+   * statements named, book and commit.
+   * @param book from rows per change to the closing statements and the rows to report
+   */
+  async #change(
+    fence: Fence,
+    limits: BatchLimits,
+    changes: readonly { readonly step: PlanStep; readonly sql: string }[],
+    book: (
+      counts: readonly number[],
       durationMs: number,
-    ) => { readonly closing: readonly string[]; readonly result: (totalMs: number) => Result },
-  ): Promise<Result> {
+    ) => { readonly closing: readonly string[]; readonly rows: number },
+  ): Promise<BatchResult> {
+    const audit = new ChangeAudit(changes.map(({ step }) => step));
+    const counters = audit.statement();
+    const watch = counters === null ? [] : [counters];
+    const opening = [
+      'BEGIN',
+      enterBatch(fence, limits),
+      ...watch,
+      ...changes.map(({ sql }) => sql),
+      ...watch,
+    ];
     const client = await this.#pool.connect();
     let broken: Error | undefined;
     const startedAt = performance.now();
     try {
       // Several statements in one message: the driver answers with one result for each.
       const results = (await client.query(opening.join(';\n'))) as unknown as pg.QueryResult[];
-      const { closing, result } = close(results, performance.now() - startedAt);
+      const first = 2 + watch.length;
+      const counts = changes.map((_, index) => results[first + index]?.rowCount ?? 0);
+      if (counters !== null) {
+        const before = countersOf(results[2]);
+        audit.check(fence.purgeId, before, countersOf(results.at(-1)), ownChanges(changes, counts));
+      }
+      const { closing, rows } = book(counts, performance.now() - startedAt);
       await this.#beforeCommit();
       await client.query([...closing, 'COMMIT'].join(';\n'));
-      return result(performance.now() - startedAt);
+      return { rows, durationMs: performance.now() - startedAt };
     } catch (error) {
       await client.query('ROLLBACK').catch((rollbackError: Error) => {
         broken = rollbackError;
@@ -204,23 +216,34 @@ export class RowStore {
   }
 }
 
+const countersOf = (result: pg.QueryResult | undefined): number[] =>
+  (result?.rows[0]?.counters ?? []).map(Number);
+
+function ownChanges(
+  changes: readonly { readonly step: PlanStep }[],
+  counts: readonly number[],
+): Map<TableName, OwnChanges> {
+  const own = new Map<TableName, OwnChanges>();
+  for (const [index, { step }] of changes.entries()) {
+    const sum = own.get(step.table) ?? { deleted: 0, updated: 0 };
+    const rows = counts[index] ?? 0;
+    if (step.kind === 'delete') sum.deleted += rows;
+    else sum.updated += rows;
+    own.set(step.table, sum);
+  }
+  return own;
+}
+
 function enterBatch(fence: Fence, limits: BatchLimits): string {
   return `select tenant_purge.enter_batch(${literal(fence.purgeId)}, ${fence.epoch},
     ${limits.lockTimeoutMs}, ${limits.statementTimeoutMs}, ${IDLE_IN_TRANSACTION_MS})`;
 }
 
-/** Guards and the delete; the delete comes last. ONLY: plain inheritance must not widen it. */
-function deleteStatements(step: DeleteStep, target: string, doomed: string): string[] {
-  const remove = `delete from ${step.partitioned && target === step.table ? '' : 'only '}${target} t where ${doomed}`;
-  if (step.guards.length === 0) return [remove];
-  // The children have just been deleted, so their statistics are stale and a hash join would read
-  // the whole dead table in every batch; the foreign key's index answers at once.
-  return [
-    'set local enable_seqscan = off',
-    guardStatement(step.table, step.guards, doomed),
-    'set local enable_seqscan = on',
-    remove,
-  ];
+/** ONLY: plain inheritance must not widen a delete; a partitioned table has no rows of its own. */
+function changeStatement(step: PlanStep, target: string, doomed: string): string {
+  if (step.kind === 'clear') return clearStatement(step, target, doomed);
+  const whole = step.partitioned && target === step.table;
+  return `delete from ${whole ? '' : 'only '}${target} t where ${doomed}`;
 }
 
 function clearStatement(step: ClearStep, target: string, doomed: string): string {

@@ -5,7 +5,7 @@ import { PurgeError } from '../domain/errors.ts';
  * `shrink` the batch; `back-off` and try the same again; `stale` and `stop` are our own signals from
  * `enter_batch`; `reference`: a row still references one to delete; `fatal`: no retry can mend it.
  */
-export type FaultClass = 'shrink' | 'back-off' | 'stale' | 'stop' | 'guard' | 'reference' | 'fatal';
+export type FaultClass = 'shrink' | 'back-off' | 'stale' | 'stop' | 'reference' | 'fatal';
 
 /** The parts of a driver error this project reads. `detail` may hold row values: never logged. */
 export interface DatabaseFault {
@@ -73,7 +73,6 @@ function classify(sqlState: string | null, code: string | null, message: string)
   if (sqlState === '57014') return 'shrink';
   if (sqlState === 'TP001') return 'stale';
   if (sqlState === 'TP002') return 'stop';
-  if (sqlState === 'TP003') return 'guard';
   if (sqlState === '23503' || sqlState === '23001') return 'reference';
   if (BACK_OFF.has(sqlState) || sqlState.startsWith('08')) return 'back-off';
   return 'fatal';

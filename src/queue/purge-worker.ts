@@ -20,7 +20,6 @@ export interface PurgeWorkerOptions {
   readonly resumePromoted: (purgeId: PurgeId) => Promise<void>;
   /** The purge's job has been parked; confirmed once it is seen among the delayed ones. */
   readonly confirmParked: (purgeId: PurgeId) => void;
-  readonly wake: (purgeIds: readonly PurgeId[]) => void;
   readonly log: EngineLog;
 }
 
@@ -83,7 +82,6 @@ async function processJob(
     },
     onProgress: (progress) => display.progress(progress),
     onMilestone: (text) => display.milestone(text),
-    onSwept: (purgeIds) => options.wake(purgeIds),
   };
   const outcome = await runJob(options, job, control);
   display.close(outcome);

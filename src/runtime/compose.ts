@@ -1,12 +1,14 @@
 import { hostname } from 'node:os';
 import { sql } from 'kysely';
 import type { Config } from '../config/config.ts';
+import { asWorkerId, type PurgeId } from '../domain/ids.ts';
 import type { PrepareParts } from '../engine/campaign/prepare.ts';
 import { type Failpoint, noFailpoint } from '../engine/failpoints.ts';
 import { IdentityCheck, type Whereabouts } from '../engine/identity-check.ts';
 import { LivePlan } from '../engine/live-plan.ts';
 import type { EngineParts } from '../engine/parts.ts';
 import type { SweepKeyspace } from '../engine/sweep.ts';
+import { Sweeper } from '../engine/sweeper.ts';
 import { createLogger, type Logger } from '../observability/logger.ts';
 import { makePlan } from '../planner/make-plan.ts';
 import type { PlanRules } from '../planner/rules.ts';
@@ -115,9 +117,19 @@ export async function composeObserver(config: Config, options: ComposeOptions): 
   }
 }
 
-/** Adds ledger and queue. @throws also PurgeError LEDGER_NEWER, PRIVILEGE_MISSING */
+/** Observer, ledger and queue. @throws also PurgeError LEDGER_NEWER, PRIVILEGE_MISSING */
 export async function composeActor(config: Config, options: ComposeOptions): Promise<Actor> {
-  const observer = await composeObserver(config, options);
+  return actOn(await composeObserver(config, options), options);
+}
+
+/**
+ * Adds ledger and queue to an observer, which from then on belongs to the actor: closing the actor
+ * closes it, and so does a failure. The first write of the process: what has to be refused is
+ * refused before.
+ * @throws PurgeError LEDGER_NEWER, PRIVILEGE_MISSING, REDIS_UNREACHABLE (the queue's)
+ */
+export async function actOn(observer: Observer, options: ComposeOptions): Promise<Actor> {
+  const { config } = observer;
   try {
     await migrateLedger(observer.database);
     // Finds out within seconds whether the queue's Redis answers; the queue itself waits for ever.
@@ -155,26 +167,49 @@ export async function composeActor(config: Config, options: ComposeOptions): Pro
   }
 }
 
-/** What a worker needs besides. */
-export function engineParts(actor: Actor, failpoint: Failpoint = noFailpoint): EngineParts {
-  const { config } = actor;
+/**
+ * What a worker needs besides.
+ * @param onSwept wakes the jobs of purges whose keys are gone
+ */
+export function engineParts(
+  actor: Actor,
+  onSwept: (purgeIds: readonly PurgeId[]) => Promise<void>,
+  failpoint: Failpoint = noFailpoint,
+): EngineParts {
+  const { config, keyspace } = actor;
+  const holder = asWorkerId(processIdentity());
+  const sweeps = new SweepStore(actor.database);
+  const livePlan = new LivePlan(() =>
+    inTransaction(actor.database.pool, READ_ONLY, async (client) =>
+      makePlan(await readCatalogue(client), actor.rules),
+    ),
+  );
   return {
     purges: actor.purges,
     campaigns: actor.campaigns,
-    sweeps: new SweepStore(actor.database),
     rows: new RowStore(actor.database, () => failpoint('before-commit')),
     reader: actor.reader,
-    livePlan: new LivePlan(() =>
-      inTransaction(actor.database.pool, READ_ONLY, async (client) =>
-        makePlan(await readCatalogue(client), actor.rules),
-      ),
-    ),
+    livePlan,
     identity: new IdentityCheck(
       actor.whereabouts,
       () => readRedisIdentity(actor.redis),
       (marker) => plantRedisIdentity(actor.redis, marker),
     ),
-    keyspace: actor.keyspace,
+    sweeper:
+      keyspace === null
+        ? null
+        : new Sweeper(
+            {
+              sweeps,
+              keyspace,
+              holder,
+              failpoint,
+              tenantsWithRows: async (tenantIds) =>
+                actor.reader.tenantsWithRows(await livePlan.current(), tenantIds),
+            },
+            onSwept,
+            actor.log,
+          ),
     keep: new Set(config.keep),
     limits: config.batch,
     failpoint,

@@ -13,11 +13,13 @@ export interface RunningWorker {
 
 const CONFIRM_EVERY_MS = 50;
 const CONFIRM_TRIES_MAX = 40;
+/** Jobs woken side by side. */
+const WAKE_CHUNK = 100;
 
 /** Workers and a reconciler in this process. The actor stays the caller's, to be closed after. */
 export function startWorker(actor: Actor, failpoint?: Failpoint): RunningWorker {
-  const parts = engineParts(actor, failpoint);
-  const { queue, purges, log, config } = actor;
+  const parts = engineParts(actor, (purgeIds) => wakeSwept(actor, purgeIds), failpoint);
+  const { queue, log, config } = actor;
   const identity = processIdentity();
   const worker = startPurgeWorker({
     address: queueAddress(config),
@@ -40,26 +42,26 @@ export function startWorker(actor: Actor, failpoint?: Failpoint): RunningWorker 
         log.warn({ purgeId, err: error }, 'the parked job will be confirmed by the reconciler'),
       );
     },
-    wake: (purgeIds) => {
-      wakeAll(actor, purgeIds).catch((error: unknown) =>
-        log.warn({ err: error }, 'swept purges will wake by themselves'),
-      );
-    },
   });
   const ticker = startReconciling(actor);
   return {
     async stop() {
       ticker.stop();
       await worker.stop();
+      await parts.sweeper?.stop();
       await ticker.idle();
     },
   };
+}
 
-  async function wakeAll(from: Actor, purgeIds: readonly PurgeId[]): Promise<void> {
-    const swept = new Set<string>(purgeIds);
-    for (const purge of await purges.select({ kind: 'live' })) {
-      if (swept.has(purge.id)) await from.queue.promote(purge);
-    }
+/** Their jobs need not wait out their delay. */
+async function wakeSwept(actor: Actor, purgeIds: readonly PurgeId[]): Promise<void> {
+  const swept = new Set<string>(purgeIds);
+  const purges = await actor.purges.select({ kind: 'live' });
+  const wake = purges.filter((purge) => swept.has(purge.id));
+  for (let start = 0; start < wake.length; start += WAKE_CHUNK) {
+    const chunk = wake.slice(start, start + WAKE_CHUNK);
+    await Promise.all(chunk.map((purge) => actor.queue.promote(purge)));
   }
 }
 

@@ -74,7 +74,9 @@ export async function prepareCampaign(
         redisKeys: keys.get(tenant.id) ?? 0,
       };
     });
-    const kept = everyone.filter((tenant) => parts.keep.includes(tenant.id));
+    // Tenants spared by name are watched like kept ones.
+    const spared = new Set([...parts.keep, ...(request.kind === 'all-except' ? request.ids : [])]);
+    const kept = everyone.filter((tenant) => spared.has(tenant.id));
     return {
       plan,
       hazards: [...plan.hazards, ...(await keyHazards(parts, client, plan))],

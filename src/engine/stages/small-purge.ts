@@ -25,7 +25,7 @@ export async function purgeAtOnce(run: Run, meter: ProgressMeter): Promise<boole
           tenantId: run.purge.tenantId,
           levels: run.plan.levels,
           limits: parts.limits,
-          next: parts.keyspace === null ? 'verify' : 'redis',
+          next: parts.sweeper === null ? 'verify' : 'redis',
         });
       },
       () => checkControl(control),

@@ -30,9 +30,12 @@ export interface CreatedCampaign {
 
 /** Rows a statement inserts at once; bounds its parameters. */
 const CHUNK = 500;
+/** Campaigns kept in memory. */
+const KNOWN_MAX = 100;
 
 export class CampaignStore {
   readonly #database: Database;
+  readonly #known = new Map<CampaignId, CampaignRecord>();
 
   constructor(database: Database) {
     this.#database = database;
@@ -112,6 +115,20 @@ export class CampaignStore {
     }
   }
 
+  /**
+   * A campaign that a purge names. A campaign never changes, so the last ones are kept in memory:
+   * each of 1,845 purges asks for the same one.
+   */
+  async get(id: CampaignId): Promise<CampaignRecord> {
+    const known = this.#known.get(id);
+    if (known !== undefined) return known;
+    const campaign = await this.find(id);
+    if (campaign === null) throw new PurgeError('NOT_FOUND', `The ledger has no campaign ${id}.`);
+    if (this.#known.size >= KNOWN_MAX) this.#known.clear();
+    this.#known.set(id, campaign);
+    return campaign;
+  }
+
   async find(id: CampaignId): Promise<CampaignRecord | null> {
     const row = await this.#database.ledger
       .selectFrom('tenant_purge.campaign')
@@ -119,6 +136,18 @@ export class CampaignStore {
       .where('id', '=', id)
       .executeTakeFirst();
     return row === undefined ? null : toCampaignRecord(row);
+  }
+
+  /** Newest first. */
+  async list(limit: number): Promise<CampaignRecord[]> {
+    const rows = await this.#database.ledger
+      .selectFrom('tenant_purge.campaign')
+      .selectAll()
+      .orderBy('created_at', 'desc')
+      .orderBy('id')
+      .limit(limit)
+      .execute();
+    return rows.map(toCampaignRecord);
   }
 
   /** The newest campaign, or null. */

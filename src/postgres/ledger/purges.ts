@@ -1,11 +1,10 @@
-import { type Kysely, type SelectQueryBuilder, sql } from 'kysely';
+import { type Kysely, type Selectable, type SelectQueryBuilder, sql } from 'kysely';
 import type { ErrorReport } from '../../domain/errors.ts';
 import type { CampaignId, PurgeId, WorkerId } from '../../domain/ids.ts';
 import { LIVE_STATUSES, type PurgeStatus, type Stage } from '../../domain/purge.ts';
 import type { Fence, PurgeRecord } from '../../domain/records.ts';
 import type { Residue } from '../../domain/report.ts';
 import type { Database } from '../database.ts';
-import { lockPurge } from './locks.ts';
 import { toPurgeRecord } from './rows.ts';
 import type { LedgerTables } from './tables.ts';
 
@@ -36,9 +35,6 @@ export interface PurgePatch {
   readonly ended?: boolean;
 }
 
-/** Statuses a worker may claim from; `running` is a takeover from a holder that lost its job. */
-const CLAIMABLE: readonly PurgeStatus[] = ['queued', 'scheduled', 'interrupted', 'running'];
-
 /**
  * Rows deleted so far. The purge's own figure moves at the end of a level, its checkpoints' with
  * every batch: two connections that update one row in each batch would wait for each other.
@@ -67,61 +63,20 @@ export class PurgeStore {
    * which only the second can write.
    */
   async claim(purgeId: PurgeId, worker: WorkerId): Promise<Claim> {
-    return this.#ledger.transaction().execute(async (trx) => {
-      await lockPurge(purgeId).execute(trx);
-      const claimed = await trx
-        .with('claimed', (db) =>
-          db
-            .updateTable('tenant_purge.purge')
-            .set((eb) => ({
-              status: 'running',
-              fence: eb('fence', '+', 1),
-              worker,
-              parked: false,
-              claimed_at: sql<Date>`clock_timestamp()`,
-              started_at: sql<Date>`coalesce(started_at, clock_timestamp())`,
-            }))
-            .where('id', '=', purgeId)
-            .where('status', 'in', [...CLAIMABLE])
-            // One that waits for the sweep stays with the sweep's holder.
-            .where(sql<boolean>`not (stage = 'redis' and not swept)`)
-            .where(sql<boolean>`not (select stopped from tenant_purge.control)`)
-            .returningAll(),
-        )
-        .with('noted', (db) =>
-          db
-            .insertInto('tenant_purge.event')
-            .columns(['purge_id', 'kind', 'actor', 'fence'])
-            .expression((eb) =>
-              eb
-                .selectFrom('claimed')
-                .select([
-                  'claimed.id',
-                  sql<string>`'claimed'`.as('kind'),
-                  sql<string>`${worker}`.as('actor'),
-                  'claimed.fence',
-                ]),
-            ),
-        )
-        .selectFrom('claimed')
-        .selectAll()
-        .executeTakeFirst();
-      if (claimed !== undefined) {
-        const purge = toPurgeRecord(claimed);
-        return { kind: 'claimed', purge, fence: { purgeId, epoch: purge.fence, worker } };
-      }
-      const row = await trx
-        .selectFrom('tenant_purge.purge')
-        .selectAll()
-        .where('id', '=', purgeId)
-        .executeTakeFirst();
-      if (row === undefined) return { kind: 'unknown' };
-      const control = await trx
-        .selectFrom('tenant_purge.control')
-        .select('stopped')
-        .executeTakeFirstOrThrow();
-      return { kind: 'not-claimable', purge: toPurgeRecord(row), stopped: control.stopped };
-    });
+    const { rows } = await sql<Selectable<LedgerTables['tenant_purge.purge']>>`
+      select * from tenant_purge.claim_purge(${purgeId}, ${worker})`.execute(this.#ledger);
+    const [claimed] = rows;
+    if (claimed !== undefined) {
+      const purge = toPurgeRecord(claimed);
+      return { kind: 'claimed', purge, fence: { purgeId, epoch: purge.fence, worker } };
+    }
+    const purge = await this.find(purgeId);
+    if (purge === null) return { kind: 'unknown' };
+    const control = await this.#ledger
+      .selectFrom('tenant_purge.control')
+      .select('stopped')
+      .executeTakeFirstOrThrow();
+    return { kind: 'not-claimable', purge, stopped: control.stopped };
   }
 
   /**
@@ -243,8 +198,8 @@ export class PurgeStore {
   }
 
   /**
-   * Takes a new number for the purge's next job. Compare-and-set, so that two who noticed the same
-   * lost job do not both add one.
+   * Takes a new number for the purge's next job, if it is still as it was seen: two who noticed the
+   * same lost job do not both add one, and a purge that has moved on since needs none.
    */
   async renumberJob(purge: PurgeRecord): Promise<number | null> {
     const row = await this.#ledger
@@ -252,6 +207,8 @@ export class PurgeStore {
       .set({ job_number: purge.jobNumber + 1, parked: false })
       .where('id', '=', purge.id)
       .where('job_number', '=', purge.jobNumber)
+      .where('status', '=', purge.status)
+      .where('fence', '=', purge.fence)
       .returning('job_number')
       .executeTakeFirst();
     return row?.job_number ?? null;

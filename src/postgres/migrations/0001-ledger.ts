@@ -204,12 +204,27 @@ BEGIN
   END IF;
 END $$;
 
--- Stops a batch whose delete would make the database change rows by itself (CASCADE, SET NULL).
-CREATE FUNCTION tenant_purge.guard(p_found boolean, p_key text) RETURNS void LANGUAGE plpgsql AS $$
+-- A worker becomes the holder under a new epoch. Waits for a batch that its predecessor has in
+-- flight; from then on the predecessor can commit nothing. No row: not claimable now.
+CREATE FUNCTION tenant_purge.claim_purge(p_purge uuid, p_worker text)
+RETURNS SETOF tenant_purge.purge LANGUAGE plpgsql AS $$
+DECLARE
+  v_purge tenant_purge.purge;
 BEGIN
-  IF p_found THEN
-    RAISE EXCEPTION 'rows outside the plan still reference rows to delete through %', p_key
-      USING ERRCODE = 'TP003', CONSTRAINT = p_key;
+  PERFORM pg_advisory_xact_lock(1953525094, hashtext(p_purge::text));
+  UPDATE tenant_purge.purge SET status = 'running', fence = fence + 1, worker = p_worker,
+    parked = false, claimed_at = clock_timestamp(),
+    started_at = coalesce(started_at, clock_timestamp())
+  WHERE id = p_purge AND status IN ('queued', 'scheduled', 'interrupted', 'running')
+    -- One that waits for the sweep stays with the sweep's holder.
+    AND NOT (stage = 'redis' AND NOT swept)
+    AND NOT (SELECT stopped FROM tenant_purge.control)
+  RETURNING * INTO v_purge;
+  IF v_purge.id IS NULL THEN
+    RETURN;
   END IF;
+  INSERT INTO tenant_purge.event (purge_id, kind, actor, fence)
+  VALUES (p_purge, 'claimed', p_worker, v_purge.fence);
+  RETURN NEXT v_purge;
 END $$;
 `;

@@ -15,6 +15,7 @@ export const TRANSITIONS_0001: readonly (readonly [from: string, to: string, cau
   ['queued', 'paused', 'the operator paused it before a worker had it'],
   ['queued', 'cancelled', 'the operator cancelled it before a worker had it'],
   ['queued', 'refused', 'a guard refused it when it was claimed'],
+  ['queued', 'completed', 'the sweep that served it found nothing left'],
   ['running', 'queued', 'the worker gave it back: shutdown, queue pause or sweep'],
   ['running', 'pausing', 'the operator asked for a pause in mid-run'],
   ['running', 'cancelling', 'the operator asked for a cancel in mid-run'],

@@ -233,7 +233,7 @@ describe('the order of a plan', () => {
     expect(made.hazards[0]?.remedy).toContain('DROP CONSTRAINT parent_id_fkey;');
   });
 
-  it('has a guard for each key whose action would change rows by itself', () => {
+  it('names each key whose action would change rows by itself', () => {
     const logs = own('logs', 'agent_id parent_id');
     const made = plan(
       [own('agents', 'boss_id').table, logs.table, table('plain', 'id! agent_id!')],
@@ -249,7 +249,8 @@ describe('the order of a plan', () => {
       .flatMap((level) => level.steps)
       .find((found) => found.kind === 'delete' && found.table === 'public.agents');
     expect(step).toMatchObject({
-      guards: [
+      actingKeys: [
+        { foreignKey: 'public.agents.boss_id_fkey', action: 'CASCADE', child: 'public.agents' },
         {
           foreignKey: 'public.logs.agent_id_fkey',
           action: 'SET NULL',
@@ -258,7 +259,6 @@ describe('the order of a plan', () => {
           referencedColumns: ['id'],
         },
       ],
-      selfGuards: [{ foreignKey: 'public.agents.boss_id_fkey', action: 'CASCADE' }],
     });
   });
 });

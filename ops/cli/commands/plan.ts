@@ -1,0 +1,89 @@
+import { z } from 'zod';
+import { EXIT } from '../../../src/domain/errors.ts';
+import { prepareCampaign, rowsPerTable } from '../../../src/engine/campaign/prepare.ts';
+import { requireTargets } from '../../../src/engine/campaign/targets.ts';
+import { planAsJson } from '../../../src/planner/explain.ts';
+import { makePlan } from '../../../src/planner/make-plan.ts';
+import { readCatalogue } from '../../../src/postgres/catalogue-reader.ts';
+import { inTransaction, READ_ONLY } from '../../../src/postgres/database.ts';
+import type { Observer } from '../../../src/runtime/compose.ts';
+import { defineCommand, readOptions } from '../command.ts';
+import { withObserver } from '../open.ts';
+import { renderPlan } from '../output/plan.ts';
+import { formatNumber, plural } from '../output/text.ts';
+
+const optionsSchema = z.object({
+  tenant: z.array(z.string()).optional(),
+  counts: z.boolean().default(false),
+});
+type Options = z.output<typeof optionsSchema>;
+
+/** Levels, tables, tenant paths and hazards, from the live catalogue. Writes nothing. */
+export const plan = defineCommand<Options>({
+  usage: 'plan',
+  summary: 'Levels, tables, tenant paths and hazards of a purge; writes nothing',
+  examples: ['plan', 'plan --tenant 42 --json', 'plan --counts'],
+  describe: (command) =>
+    command
+      .option('--tenant <id...>', 'count the rows of these tenants')
+      .option('--counts', 'count the rows of every tenant that is not kept'),
+  validate: (raw) => readOptions(optionsSchema, raw),
+  run: async (session, options) =>
+    withObserver(session, async (observer) => {
+      const counted = options.counts || options.tenant !== undefined;
+      const found = counted ? await planWithCounts(observer, options) : await planOnly(observer);
+      const document = { ...planAsJson(found.plan, found.rows), hazards: found.hazards };
+      const text = renderPlan(document, {
+        hazards: found.hazards,
+        redisKeys: observer.config.redis.keys,
+        colors: session.colors,
+        columns: session.columns,
+      });
+      return {
+        exitCode: EXIT.done,
+        document: { ...document, ...found.totals },
+        text: [
+          text,
+          ...(found.totals === undefined
+            ? []
+            : [
+                `${plural(found.totals.tenants, 'tenant')}: ${formatNumber(found.totals.rows)} rows, ` +
+                  `${formatNumber(found.totals.redisKeys)} Redis keys`,
+              ]),
+          '',
+          'Next: tenant-purge enqueue --tenant ID --dry-run',
+        ].join('\n'),
+      };
+    }),
+});
+
+async function planOnly(observer: Observer) {
+  const found = await inTransaction(observer.database.pool, READ_ONLY, async (client) =>
+    makePlan(await readCatalogue(client), observer.rules),
+  );
+  return { plan: found, hazards: found.hazards, rows: undefined, totals: undefined };
+}
+
+async function planWithCounts(observer: Observer, options: Options) {
+  const prepared = await prepareCampaign(
+    observer.prepare,
+    options.tenant === undefined
+      ? { kind: 'all-except', ids: [] }
+      : { kind: 'tenants', ids: options.tenant },
+  );
+  // A tenant with a live purge can be looked at all the same.
+  if (options.tenant !== undefined) {
+    const refused = prepared.refused.filter(({ code }) => code !== 'TENANT_BUSY');
+    requireTargets({ tenants: prepared.tenants, refused });
+  }
+  return {
+    plan: prepared.plan,
+    hazards: prepared.hazards,
+    rows: new Map(rowsPerTable(prepared).map(({ table, rows }) => [table, rows])),
+    totals: {
+      tenants: prepared.tenants.length,
+      rows: prepared.tenants.reduce((sum, tenant) => sum + tenant.rowsTotal, 0),
+      redisKeys: prepared.tenants.reduce((sum, tenant) => sum + tenant.redisKeys, 0),
+    },
+  };
+}

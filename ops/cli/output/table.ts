@@ -1,0 +1,78 @@
+import { stripVTControlCharacters } from 'node:util';
+import Table from 'cli-table3';
+
+export interface TableColumn {
+  readonly head: string;
+  readonly align?: 'left' | 'right';
+}
+
+/** Two blanks between columns, a rule under the heads, nothing else: it survives copy and paste. */
+const CHARS = {
+  top: '',
+  'top-mid': '',
+  'top-left': '',
+  'top-right': '',
+  bottom: '',
+  'bottom-mid': '',
+  'bottom-left': '',
+  'bottom-right': '',
+  left: '',
+  'left-mid': '',
+  mid: '',
+  'mid-mid': '',
+  right: '',
+  'right-mid': '',
+  middle: '',
+};
+const GAP = 2;
+const WIDTH_MIN = 8;
+
+/** A table no wider than `columns`: the widest columns break their cells. */
+export function renderTable(
+  head: readonly TableColumn[],
+  rows: readonly (readonly string[])[],
+  columns: number,
+): string {
+  const widths = fitWidths(
+    head.map((column, index) =>
+      Math.max(widthOf(column.head), ...rows.map((row) => widthOf(row[index] ?? ''))),
+    ),
+    columns,
+  );
+  const table = new Table({
+    chars: CHARS,
+    style: { head: [], border: [], 'padding-left': 0, 'padding-right': GAP },
+    colWidths: widths.map((width) => width + GAP),
+    colAligns: head.map(({ align }) => align ?? 'left'),
+    wordWrap: true,
+    wrapOnWordBoundary: false,
+  });
+  table.push(
+    head.map((column) => column.head),
+    widths.map((width) => '─'.repeat(width)),
+    ...rows.map((row) => [...row]),
+  );
+  return table
+    .toString()
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .join('\n');
+}
+
+const widthOf = (cell: string): number =>
+  Math.max(...cell.split('\n').map((line) => stripVTControlCharacters(line).length));
+
+function fitWidths(natural: readonly number[], columns: number): number[] {
+  const widths = [...natural];
+  let excess = widths.reduce((sum, width) => sum + width + GAP, -GAP) - columns;
+  while (excess > 0) {
+    const widest = Math.max(...widths);
+    if (widest <= WIDTH_MIN) break;
+    const index = widths.indexOf(widest);
+    const next = Math.max(WIDTH_MIN, ...widths.filter((width) => width < widest));
+    const cut = Math.min(excess, Math.max(1, widest - next));
+    widths[index] = widest - cut;
+    excess -= cut;
+  }
+  return widths;
+}
