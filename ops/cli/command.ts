@@ -8,7 +8,7 @@ import type { CliIo, Colors } from './io.ts';
 /** What a command has to say when it is done. */
 export interface Answer {
   readonly exitCode: ExitCode;
-  /** The one JSON document of `--json`. */
+  /** The one JSON document of `--json`; undefined where it has been written already. */
   readonly document: unknown;
   /** The same for people; lines without the last newline. */
   readonly text: string;
@@ -86,7 +86,8 @@ export function readOptions<Schema extends z.ZodType>(
   const parsed = schema.safeParse(raw);
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.map(
-    (issue) => `--${issue.path.map(String).join('.').replace(/[A-Z]/g, hyphenate)}: ${issue.message}`,
+    (issue) =>
+      `--${issue.path.map(String).join('.').replace(/[A-Z]/g, hyphenate)}: ${issue.message}`,
   );
   throw new PurgeError('USAGE', problems.join('\n'), { details: { problems } });
 }
@@ -132,7 +133,11 @@ export function parseCount(
 }
 
 /** @throws PurgeError USAGE with the near miss, for words out of a closed list */
-export function requireKnown(words: readonly string[], known: readonly string[], flag: string): void {
+export function requireKnown(
+  words: readonly string[],
+  known: readonly string[],
+  flag: string,
+): void {
   const unknown = words.filter((word) => !known.includes(word));
   if (unknown.length === 0) return;
   const problems = unknown.map((word) => {

@@ -6,12 +6,7 @@ import { LedgerHistory } from '../../src/postgres/ledger/history.ts';
 import { PurgeStore } from '../../src/postgres/ledger/purges.ts';
 import { ledgerVersion } from '../../src/postgres/migrate.ts';
 import { privilegeError } from '../../src/postgres/sqlstate.ts';
-import {
-  type Actor,
-  actOn,
-  composeObserver,
-  type Observer,
-} from '../../src/runtime/compose.ts';
+import { type Actor, actOn, composeObserver, type Observer } from '../../src/runtime/compose.ts';
 import type { Session } from './command.ts';
 
 const ROLE = { role: 'cli' };

@@ -2,7 +2,7 @@ import { Command, CommanderError } from 'commander';
 import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { EXIT, type ExitCode, PurgeError, toPurgeError } from '../../src/domain/errors.ts';
-import { type Answer, type Host, type Session } from './command.ts';
+import type { Answer, Host, Session } from './command.ts';
 import { board } from './commands/board.ts';
 import { doctor } from './commands/doctor.ts';
 import { enqueue } from './commands/enqueue.ts';
@@ -48,7 +48,8 @@ export async function runCli(argv: readonly string[], io: CliIo): Promise<ExitCo
     await makeProgram(io, host, (text) => usage.push(text)).parseAsync([...argv], { from: 'user' });
   } catch (thrown) {
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return EXIT.done;
-    const error = thrown instanceof CommanderError ? usageError(thrown, usage) : toPurgeError(thrown);
+    const error =
+      thrown instanceof CommanderError ? usageError(thrown, usage) : toPurgeError(thrown);
     exitCode = error.exitCode;
     print(io, json, {
       exitCode,
@@ -104,9 +105,13 @@ function makeSession(io: CliIo, json: boolean, file: string | undefined): Sessio
 }
 
 function print(io: CliIo, json: boolean, answer: Answer): void {
-  if (json) writeLine(io.stdout, JSON.stringify(answer.document, null, 2));
-  else if (answer.text !== '') writeLine(io.stdout, answer.text);
-  if (json) return;
+  if (json) {
+    if (answer.document !== undefined) {
+      writeLine(io.stdout, JSON.stringify(answer.document, null, 2));
+    }
+    return;
+  }
+  if (answer.text !== '') writeLine(io.stdout, answer.text);
   const colors = colorsOf(io.stderr, io.env);
   for (const error of answer.errors ?? []) {
     writeLine(io.stderr, renderError(error, colors, columnsOf(io.stderr)));

@@ -71,7 +71,8 @@ async function driveClaimed(
     if (purge.stage === 'verify' || purge.stage === 'seal' || purge.swept) {
       return await seal(run, meter);
     }
-    control.onMilestone(`Claimed under fence ${fence.epoch}; ${purge.rowsTotal} rows to go`);
+    const rowsLeft = Math.max(0, purge.rowsTotal - purge.rowsDeleted);
+    control.onMilestone(`Claimed under fence ${fence.epoch}; ${rowsLeft} rows to go`);
     const atOnce = isSmall(run) && (await purgeAtOnce(run, meter));
     if (!atOnce) await deleteByLevels(run, meter);
     control.onMilestone(`Rows are gone: ${meter.rowsDeleted}`);

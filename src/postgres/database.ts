@@ -39,6 +39,9 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     types: { getTypeParser: typeParser as typeof pg.types.getTypeParser },
   });
   pool.on('error', (error) => options.onIdleError?.(error));
+  // A borrowed connection that the server ends between two statements reports it as an event; with
+  // nobody listening that would end the process. The borrower's next statement fails and is classed.
+  pool.on('connect', (client) => client.on('error', () => undefined));
   try {
     const version = await readVersion(pool);
     const ledger = new Kysely<LedgerTables>({ dialect: new PostgresDialect({ pool }) });

@@ -26,7 +26,11 @@ export async function migrateLedger(database: Database): Promise<void> {
   try {
     await inTransaction(database.pool, 'BEGIN', async (client) => {
       await client.query(`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`);
-      await client.query('CREATE SCHEMA IF NOT EXISTS tenant_purge');
+      // IF NOT EXISTS would want CREATE on the database even where an administrator made the schema.
+      const { rows: schemas } = await client.query(
+        "SELECT to_regnamespace('tenant_purge') IS NOT NULL AS present",
+      );
+      if (schemas[0]?.present !== true) await client.query('CREATE SCHEMA tenant_purge');
       await client.query(
         `CREATE TABLE IF NOT EXISTS tenant_purge.migration (
            version integer PRIMARY KEY, name text NOT NULL,

@@ -24,6 +24,8 @@ export interface PurgeWorkerOptions {
 }
 
 export interface PurgeWorker {
+  /** Resolves when every worker is connected to the queue. */
+  ready(): Promise<void>;
   /** Stops taking jobs, lets each finish its batch and give its job back; then closes. */
   stop(): Promise<void>;
 }
@@ -59,6 +61,9 @@ export function startPurgeWorker(options: PurgeWorkerOptions): PurgeWorker {
     return worker;
   });
   return {
+    async ready() {
+      await Promise.all(workers.map((worker) => worker.waitUntilReady()));
+    },
     async stop() {
       shutdown.abort();
       await Promise.all(workers.map((worker) => worker.close()));

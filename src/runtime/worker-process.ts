@@ -7,6 +7,8 @@ import { reconcile } from '../queue/reconcile.ts';
 import { type Actor, engineParts, processIdentity, queueAddress } from './compose.ts';
 
 export interface RunningWorker {
+  /** Resolves when every worker is connected to the queue and takes jobs. */
+  ready(): Promise<void>;
   /** Each purge finishes its batch and is given back; then the reconciler and the queue close. */
   stop(): Promise<void>;
 }
@@ -45,6 +47,7 @@ export function startWorker(actor: Actor, failpoint?: Failpoint): RunningWorker 
   });
   const ticker = startReconciling(actor);
   return {
+    ready: () => worker.ready(),
     async stop() {
       ticker.stop();
       await worker.stop();

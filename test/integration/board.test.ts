@@ -50,6 +50,10 @@ function call(base: string, path: string, options: CallOptions = {}): Promise<An
   });
 }
 
+const signIn = (credentials: string): Record<string, string> => ({
+  authorization: `Basic ${Buffer.from(credentials).toString('base64')}`,
+});
+
 describe('the board', () => {
   let fixture: BoardFixture;
   beforeAll(async () => {
@@ -306,10 +310,6 @@ describe('a board with a password', () => {
     fixture = await startBoardFixture({ BOARD_USER: 'mia', BOARD_PASSWORD: password });
   });
   afterAll(() => fixture?.close());
-
-  const signIn = (credentials: string): Record<string, string> => ({
-    authorization: `Basic ${Buffer.from(credentials).toString('base64')}`,
-  });
 
   test('serves nothing to who does not know it', async () => {
     const tries: Record<string, string>[] = [

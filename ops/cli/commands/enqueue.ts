@@ -121,7 +121,8 @@ function validate(raw: Readonly<Record<string, unknown>>): Options {
   return {
     ...options,
     delay: options.delay ?? null,
-    delayMs: options.delay === undefined ? 0 : parseDuration(options.delay, '--delay', DELAY_MAX_MS),
+    delayMs:
+      options.delay === undefined ? 0 : parseDuration(options.delay, '--delay', DELAY_MAX_MS),
   };
 }
 

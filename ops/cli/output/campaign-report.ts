@@ -37,9 +37,7 @@ function figures(report: CampaignReport): string {
       ? []
       : [
           `in ${formatDuration(report.durationMs)}`,
-          ...(report.rowsPerSec === null
-            ? []
-            : [`(${formatNumber(report.rowsPerSec)} rows/s)`]),
+          ...(report.rowsPerSec === null ? [] : [`(${formatNumber(report.rowsPerSec)} rows/s)`]),
         ];
   return [
     `${plural(report.rowsDeleted, 'row')} and ${plural(report.redisKeysDeleted, 'Redis key')} deleted`,

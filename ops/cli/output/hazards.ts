@@ -11,11 +11,7 @@ const HEADINGS: readonly (readonly [HazardSeverity, string])[] = [
 const SHOWN_MAX = 40;
 
 /** Hazards, the worst first, each with its remedy. */
-export function renderHazards(
-  hazards: readonly Hazard[],
-  colors: Colors,
-  columns: number,
-): string {
+export function renderHazards(hazards: readonly Hazard[], colors: Colors, columns: number): string {
   if (hazards.length === 0) return colors.green('No hazards.');
   const blocks: string[] = [];
   for (const [severity, heading] of HEADINGS) {

@@ -1,6 +1,6 @@
+import type { ErrorReport } from '../../../src/domain/errors.ts';
 import type { PurgeRecord } from '../../../src/domain/records.ts';
 import type { Residue } from '../../../src/domain/report.ts';
-import type { ErrorReport } from '../../../src/domain/errors.ts';
 
 /** One purge in the JSON of `enqueue` and `status`; programs rely on its shape. */
 export interface PurgeDocument {

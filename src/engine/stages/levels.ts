@@ -72,7 +72,9 @@ async function enterLevel(run: Run, meter: ProgressMeter, level: PlanLevel): Pro
     throw new StaleFence('another worker holds the purge');
   }
   meter.enter(level.stage, level.name);
-  run.control.onMilestone(`Level ${level.name}: ${level.steps.length} steps`);
+  run.control.onMilestone(
+    `Level ${level.name}: ${level.steps.map((step) => step.table).join(', ')}`,
+  );
 }
 
 /**

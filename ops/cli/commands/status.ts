@@ -1,0 +1,209 @@
+import { z } from 'zod';
+import { EXIT } from '../../../src/domain/errors.ts';
+import { isLive } from '../../../src/domain/purge.ts';
+import type { CampaignRecord, PurgeRecord } from '../../../src/domain/records.ts';
+import { makeCampaignReport } from '../../../src/engine/campaign/campaign-report.ts';
+import { findTarget, notFound } from '../../../src/engine/campaign/find-target.ts';
+import type { Observer } from '../../../src/runtime/compose.ts';
+import { type Answer, defineCommand, readOptions, type Session } from '../command.ts';
+import { type LedgerView, openLedger, withObserver } from '../open.ts';
+import { renderCampaignReport } from '../output/campaign-report.ts';
+import { purgeDocument } from '../output/purges.ts';
+import {
+  type PurgeDetail,
+  renderCampaign,
+  renderCampaigns,
+  renderPurge,
+} from '../output/status.ts';
+import { sleep, waitForCampaign } from '../wait.ts';
+
+const optionsSchema = z.object({ watch: z.boolean().default(false) });
+
+interface Options {
+  readonly target: string | null;
+  readonly watch: boolean;
+}
+
+const CAMPAIGNS_MAX = 1_000;
+const EVENTS_SHOWN = 8;
+const RATE_WINDOW_MS = 10_000;
+const LOOK_EVERY_MS = 500;
+
+/** What is going on. Only looks; it does not even create the ledger. */
+export const status = defineCommand<Options>({
+  usage: 'status [target]',
+  summary: 'Progress of all campaigns, or of one campaign, purge or tenant',
+  examples: [
+    'status',
+    'status 31c06fc4-db22-4740-83ea-48ac14f25810 --watch',
+    'status --json | jq .purges',
+  ],
+  describe: (command) =>
+    command.option('--watch', 'until it has ended; with --json one document at the end'),
+  validate: (raw, [target]) => ({ ...readOptions(optionsSchema, raw), target: target ?? null }),
+  handlesInterrupt: true,
+  run: async (session, options) =>
+    withObserver(session, async (observer) => {
+      const ledger = await openLedger(observer);
+      if (options.target === null) return showAll(session, ledger, options);
+      if (ledger === null) throw notFound(options.target);
+      const target = await findTarget(ledger, options.target);
+      return target.kind === 'campaign'
+        ? showCampaign(session, { observer, ledger }, target.campaign, options)
+        : showPurge(session, { observer, ledger }, target.purge, options);
+    }),
+});
+
+interface Parts {
+  readonly observer: Observer;
+  readonly ledger: LedgerView;
+}
+
+async function showAll(
+  session: Session,
+  ledger: LedgerView | null,
+  options: Options,
+): Promise<Answer> {
+  if (ledger === null) return allAnswer(session, [], false);
+  const campaigns = await ledger.campaigns.list(CAMPAIGNS_MAX);
+  if (options.watch) {
+    for (const campaign of campaigns) {
+      const end = await waitForCampaign(session, ledger.purges, campaign.id);
+      if (end === 'interrupted') break;
+    }
+  }
+  const byCampaign = new Map<string, PurgeRecord[]>(campaigns.map(({ id }) => [id, []]));
+  for (const purge of await ledger.purges.select({ kind: 'all' })) {
+    byCampaign.get(purge.campaignId)?.push(purge);
+  }
+  const found = campaigns.map((campaign) => ({
+    campaign,
+    purges: byCampaign.get(campaign.id) ?? [],
+  }));
+  const { stopped } = await ledger.commands.readControl();
+  return allAnswer(session, found, stopped);
+}
+
+/** The shape of one campaign holds for all of them too; `campaigns` has them one by one. */
+function allAnswer(
+  session: Session,
+  found: readonly { readonly campaign: CampaignRecord; readonly purges: readonly PurgeRecord[] }[],
+  stopped: boolean,
+): Answer {
+  const campaigns = found.map(({ campaign, purges }) => ({
+    campaignId: campaign.id,
+    createdAt: campaign.createdAt.toISOString(),
+    purges: purges.map(purgeDocument),
+    refused: [],
+  }));
+  return {
+    exitCode: session.io.interrupted.aborted ? EXIT.interrupted : EXIT.done,
+    document: {
+      campaignId: campaigns.length === 1 ? campaigns[0]?.campaignId : null,
+      purges: campaigns.flatMap(({ purges }) => purges),
+      refused: [],
+      campaigns,
+      fleet: { stopped },
+    },
+    text: renderCampaigns(found, stopped, session),
+  };
+}
+
+async function showCampaign(
+  session: Session,
+  { observer, ledger }: Parts,
+  campaign: CampaignRecord,
+  options: Options,
+): Promise<Answer> {
+  if (options.watch) await waitForCampaign(session, ledger.purges, campaign.id);
+  const interrupted = session.io.interrupted.aborted;
+  const purges = await ledger.purges.select({ kind: 'campaign', id: campaign.id });
+  const live = purges.some((purge) => isLive(purge.status));
+  const report = interrupted
+    ? null
+    : await makeCampaignReport({ ...observer, ...ledger }, campaign);
+  const next = live
+    ? `\n\nNext: tenant-purge status ${campaign.id} --watch`
+    : '\n\nOne purge: tenant-purge status PURGE';
+  return {
+    exitCode: interrupted ? EXIT.interrupted : EXIT.done,
+    document: {
+      campaignId: campaign.id,
+      purges: purges.map(purgeDocument),
+      refused: [],
+      ...(report === null ? {} : { report }),
+    },
+    text:
+      (live || report === null
+        ? renderCampaign(campaign, purges, session)
+        : renderCampaignReport(report, session)) + next,
+  };
+}
+
+async function showPurge(
+  session: Session,
+  parts: Parts,
+  found: PurgeRecord,
+  options: Options,
+): Promise<Answer> {
+  let purge = found;
+  while (options.watch && isLive(purge.status) && !session.io.interrupted.aborted) {
+    await sleep(LOOK_EVERY_MS, session.io.interrupted);
+    const [now] = await parts.ledger.purges.select({ kind: 'purge', id: purge.id });
+    if (now === undefined) break;
+    if (now.status !== purge.status || now.stage !== purge.stage) {
+      session.note(`${now.status}, stage ${now.stage}, ${now.rowsDeleted} rows deleted`);
+    }
+    purge = now;
+  }
+  const detail = await readDetail(parts, purge);
+  return {
+    exitCode: session.io.interrupted.aborted ? EXIT.interrupted : EXIT.done,
+    document: {
+      campaignId: purge.campaignId,
+      purges: [
+        {
+          ...purgeDocument(purge),
+          level: purge.level,
+          worker: purge.worker,
+          rowsPerSec: detail.rowsPerSec,
+          tables: detail.tables,
+          events: detail.events,
+        },
+      ],
+      refused: [],
+    },
+    text: renderPurge(detail, session),
+  };
+}
+
+async function readDetail({ observer, ledger }: Parts, purge: PurgeRecord): Promise<PurgeDetail> {
+  const deleted = new Map(
+    (await observer.reader.deletedRows(purge.id)).map(({ table, rows }) => [table, rows]),
+  );
+  const names = [...new Set([...Object.keys(purge.rowsExpected), ...deleted.keys()])];
+  const tables = names.map((table) => {
+    const expected = purge.rowsExpected[table] ?? 0;
+    const gone = deleted.get(table) ?? 0;
+    return { table, expected, deleted: gone, remaining: Math.max(0, expected - gone) };
+  });
+  return {
+    purge,
+    tables,
+    rowsPerSec: await rateOf(ledger, purge),
+    events: await ledger.history.events(purge.id, EVENTS_SHOWN),
+  };
+}
+
+/** Of the last seconds while it runs, of the whole run afterwards. */
+async function rateOf(ledger: LedgerView, purge: PurgeRecord): Promise<number | null> {
+  if (purge.startedAt === null) return null;
+  if (purge.endedAt === null) {
+    const ageMs = Math.max(1, Date.now() - purge.startedAt.getTime());
+    const windowMs = Math.min(RATE_WINDOW_MS, ageMs);
+    const rows = await ledger.history.rowsLately(purge.id, windowMs);
+    return Math.round((rows * 1_000) / windowMs);
+  }
+  const durationMs = purge.endedAt.getTime() - purge.startedAt.getTime();
+  return durationMs <= 0 ? null : Math.round((purge.rowsDeleted * 1_000) / durationMs);
+}
