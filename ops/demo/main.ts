@@ -84,7 +84,7 @@ async function purgeAndReport(
     await Promise.all(children.map((child) => child.stop()));
   });
   const board = children.at(-1);
-  const boardUrl = await board?.firstLine;
+  const boardUrl = (await board?.firstLine)?.match(/http\S+/)?.[0];
   say(`Bull Board: ${boardUrl}`);
   const exitCode = await tenantPurge.run([
     'enqueue',
@@ -113,10 +113,17 @@ async function expectDone(tenantPurge: TenantPurge, argv: readonly string[]): Pr
     throw new Error(`tenant-purge ${argv.join(' ')} ended with ${exitCode}`);
 }
 
-const count = (value: number): string => value.toLocaleString('en-US');
-const say = (line: string): void => void process.stdout.write(`${line}\n`);
-const heading = (title: string): void =>
+function count(value: number): string {
+  return value.toLocaleString('en-US');
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+function heading(title: string): void {
   say(`\n── ${title} ${'─'.repeat(Math.max(3, 74 - title.length))}`);
+}
 
 function reportFailure(error: unknown): void {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
