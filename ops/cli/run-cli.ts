@@ -119,16 +119,15 @@ function print(io: CliIo, json: boolean, answer: Answer): void {
 }
 
 async function orInterrupt(work: Promise<Answer>, interrupted: AbortSignal): Promise<Answer> {
-  let onAbort: () => void = () => undefined;
+  const raceIsOver = new AbortController();
   const stopped = new Promise<never>((_, reject) => {
-    onAbort = () => reject(new PurgeError('STOP_ASKED', 'Interrupted.'));
-    interrupted.addEventListener('abort', onAbort, { once: true });
+    const stop = (): void => reject(new PurgeError('STOP_ASKED', 'Interrupted.'));
+    if (interrupted.aborted) stop();
+    else interrupted.addEventListener('abort', stop, { signal: raceIsOver.signal });
   });
   // Whatever the abandoned work still throws, the interrupt has been reported.
   work.catch(() => undefined);
-  return Promise.race([work, stopped]).finally(() =>
-    interrupted.removeEventListener('abort', onAbort),
-  );
+  return Promise.race([work, stopped]).finally(() => raceIsOver.abort());
 }
 
 /** Commander's words without its prefix; the near miss it found is in them. */

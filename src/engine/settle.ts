@@ -13,6 +13,9 @@ import { StaleFence, StopAsked } from './stop.ts';
 const RETRY_FIRST_MS = 2_000;
 const RETRY_MAX_MS = 300_000;
 
+/** Errors of our own that say no more than that a server is away for now. */
+const PASSING: ReadonlySet<string> = new Set(['REDIS_UNREACHABLE', 'DATABASE_UNREACHABLE']);
+
 const REFUSALS: ReadonlySet<string> = new Set(['IDENTITY_MISMATCH', 'TENANT_KEPT', 'DRIFT']);
 
 type Stopped = Pick<Run, 'parts' | 'control' | 'purge' | 'fence'>;
@@ -21,7 +24,7 @@ type Stopped = Pick<Run, 'parts' | 'control' | 'purge' | 'fence'>;
 export async function settle(run: Stopped, meter: ProgressMeter, error: unknown): Promise<Outcome> {
   if (error instanceof StaleFence) return { kind: 'superseded', reason: error.message };
   if (error instanceof StopAsked) return await settleStop(run, meter, error.message);
-  if (error instanceof InterruptedRun || readFault(error).faultClass === 'back-off') {
+  if (isPassing(error)) {
     return await settleInterruption(run, meter, error);
   }
   const failure = explain(run.purge, error);
@@ -35,6 +38,11 @@ export async function settle(run: Stopped, meter: ProgressMeter, error: unknown)
   run.parts.log.error({ purgeId: run.purge.id, code: failure.code, err: error }, failure.message);
   if (written === null) return await settleStop(run, meter, 'a stop came with the failure');
   return { kind: outcome, error: failure.toReport() };
+}
+
+function isPassing(error: unknown): boolean {
+  if (error instanceof PurgeError) return PASSING.has(error.code);
+  return error instanceof InterruptedRun || readFault(error).faultClass === 'back-off';
 }
 
 /** Asked becomes done: `pausing` → `paused`, `cancelling` → `cancelled`, else given back. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { EXIT } from '../../../src/domain/errors.ts';
+import { deleteSteps } from '../../../src/domain/plan.ts';
 import { isLive } from '../../../src/domain/purge.ts';
 import type { CampaignRecord, PurgeRecord } from '../../../src/domain/records.ts';
 import { makeCampaignReport } from '../../../src/engine/campaign/campaign-report.ts';
@@ -181,7 +182,16 @@ async function readDetail({ observer, ledger }: Parts, purge: PurgeRecord): Prom
   const deleted = new Map(
     (await observer.reader.deletedRows(purge.id)).map(({ table, rows }) => [table, rows]),
   );
-  const names = [...new Set([...Object.keys(purge.rowsExpected), ...deleted.keys()])];
+  const campaign = await ledger.campaigns.find(purge.campaignId);
+  const planned =
+    campaign === null
+      ? []
+      : deleteSteps(await ledger.campaigns.plan(campaign.planFingerprint)).map(
+          ({ table }) => table,
+        );
+  const names = [
+    ...new Set<string>([...planned, ...Object.keys(purge.rowsExpected), ...deleted.keys()]),
+  ];
   const tables = names.map((table) => {
     const expected = purge.rowsExpected[table] ?? 0;
     const gone = deleted.get(table) ?? 0;

@@ -58,7 +58,8 @@ function renderExpected(report: CampaignReport, colors: Colors, columns: number)
         { head: '' },
       ],
       shown.map(({ what, before, expected, after }) => [
-        what,
+        // A uuid fills half a line.
+        what.replace(/^rows of kept tenant /, 'kept '),
         formatNumber(before),
         formatNumber(expected),
         formatNumber(after),

@@ -123,7 +123,7 @@ export function renderPurge(detail: PurgeDetail, look: Look): string {
   return [
     `${colors.bold(`Purge ${purge.id}`)} of ${purge.tenantLabel} (${purge.tenantId})`,
     `${paintStatus(purge.status, colors)}, stage ${purge.stage}${purge.level === null ? '' : `, level ${purge.level}`}` +
-      `${purge.worker === null ? '' : `, held by ${purge.worker}`}`,
+      (purge.worker === null ? '' : `, held by ${purge.worker}`),
     `${formatNumber(purge.rowsDeleted)} of ${formatNumber(purge.rowsTotal)} rows and ` +
       `${plural(purge.redisKeysDeleted, 'Redis key')} deleted` +
       (detail.rowsPerSec === null ? '' : `, ${formatNumber(detail.rowsPerSec)} rows/s`),

@@ -19,9 +19,15 @@ export function formatDuration(durationMs: number): string {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+/** A quoted phrase counts as one word, with what touches it. */
+const WORDS = /(?:"[^"]*"|[^\s"])+|"/g;
+
 const widthOf = (text: string): number => stripVTControlCharacters(text).length;
 
-/** Breaks lines at blanks; a word that is too long stays whole, so that it can be copied. */
+/**
+ * Breaks lines at blanks; a word that is too long stays whole, and so does what is quoted, so that
+ * it can be copied.
+ */
 export function wrap(text: string, columns: number, indent = ''): string {
   return text
     .split('\n')
@@ -33,7 +39,7 @@ function wrapLine(line: string, columns: number, indent: string): string {
   const lead = indent + (/^ */.exec(line)?.[0] ?? '');
   const lines: string[] = [];
   let current = '';
-  for (const word of line.trim().split(' ')) {
+  for (const word of line.trim().match(WORDS) ?? []) {
     if (current !== '' && widthOf(lead) + widthOf(current) + 1 + widthOf(word) > columns) {
       lines.push(current);
       current = word;

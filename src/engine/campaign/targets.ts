@@ -38,15 +38,18 @@ const WILDCARD = /[*?%]/;
 export function resolveTargets(request: TargetRequest, facts: TargetFacts): Targets {
   const known = new Map(facts.tenants.map((tenant) => [tenant.id as string, tenant]));
   const refused = checkIds(request.ids, known, request.kind);
-  const keep = new Set(facts.keep);
+  // Upper and lower case protect alike: PostgreSQL prints uuids in lower case, people do not.
+  const keep = new Set(facts.keep.map((id) => id.toLowerCase()));
+  const isKept = (tenant: Tenant): boolean => keep.has(tenant.id.toLowerCase());
   if (request.kind === 'all-except') {
-    const spared = new Set([...request.ids, ...keep]);
-    const tenants = facts.tenants.filter((tenant) => !spared.has(tenant.id));
+    const spared = new Set<string>(request.ids);
+    const tenants = facts.tenants.filter((tenant) => !spared.has(tenant.id) && !isKept(tenant));
+    refused.push(...keptNobody(facts));
     return { tenants, refused: [...refused, ...busyOnes(tenants, facts.busy)] };
   }
   const named = request.ids.flatMap((id) => known.get(id) ?? []);
   for (const tenant of named) {
-    if (!keep.has(tenant.id)) continue;
+    if (!isKept(tenant)) continue;
     refused.push({
       tenantId: tenant.id,
       code: 'TENANT_KEPT',
@@ -54,9 +57,24 @@ export function resolveTargets(request: TargetRequest, facts: TargetFacts): Targ
     });
   }
   const tenants = [...new Map(named.map((tenant) => [tenant.id, tenant])).values()].filter(
-    (tenant) => !keep.has(tenant.id),
+    (tenant) => !isKept(tenant),
   );
   return { tenants, refused: [...refused, ...busyOnes(tenants, facts.busy)] };
+}
+
+/**
+ * Where everybody else goes, an entry of the keep list that fits no tenant is a tenant about to be
+ * purged by a slip of the pen.
+ */
+function keptNobody(facts: TargetFacts): Refusal[] {
+  const ids = new Set(facts.tenants.map((tenant) => tenant.id.toLowerCase()));
+  return facts.keep
+    .filter((id) => !ids.has(id.toLowerCase()))
+    .map((id) => ({
+      tenantId: id,
+      code: 'TENANT_UNKNOWN' as const,
+      message: `The keep list names ${id}, which is no tenant: it would protect nobody.`,
+    }));
 }
 
 function checkIds(

@@ -4,9 +4,12 @@ import type { ProgressMeter } from '../progress.ts';
 import { withBackOff } from '../retry.ts';
 import { checkControl, translateSignal } from '../stop.ts';
 
-/** True for a tenant so small that all its levels fit one transaction. */
-export const isSmall = (run: Run): boolean =>
-  run.purge.rowsTotal <= run.parts.limits.smallPurgeRows;
+/**
+ * True for a tenant so small that all its levels fit one transaction. One that has entered a level
+ * was too slow for that once: it goes on by batches.
+ */
+export const isSmall = ({ purge, parts }: Run): boolean =>
+  purge.rowsTotal <= parts.limits.smallPurgeRows && purge.level === null;
 
 /**
  * All levels in one transaction: 1,845 small tenants took 15.6 s with a transaction for each table,
