@@ -68,6 +68,7 @@ export const TRANSITIONS: readonly Transition[] = [
   { from: 'queued', to: 'paused', cause: 'the operator paused it before a worker had it' },
   { from: 'queued', to: 'cancelled', cause: 'the operator cancelled it before a worker had it' },
   { from: 'queued', to: 'refused', cause: 'a guard refused it when it was claimed' },
+  { from: 'queued', to: 'completed', cause: 'the sweep that served it found nothing left' },
   {
     from: 'running',
     to: 'queued',

@@ -45,34 +45,44 @@ function isPassing(error: unknown): boolean {
   return error instanceof InterruptedRun || readFault(error).faultClass === 'back-off';
 }
 
+/** A command may come between the look and the write; so often the look is repeated. */
+const LOOKS_MAX = 5;
+
 /** Asked becomes done: `pausing` → `paused`, `cancelling` → `cancelled`, else given back. */
 async function settleStop(run: Stopped, meter: ProgressMeter, reason: string): Promise<Outcome> {
+  for (let looks = 1; looks <= LOOKS_MAX; looks += 1) {
+    const outcome = await trySettleStop(run, meter, reason);
+    if (outcome !== null) return outcome;
+  }
+  // The reconciler ends what nobody holds.
+  return { kind: 'yielded', reason };
+}
+
+/** @returns null when the status changed between the look and the write */
+async function trySettleStop(
+  run: Stopped,
+  meter: ProgressMeter,
+  reason: string,
+): Promise<Outcome | null> {
   const { parts, fence } = run;
   const now = await parts.purges.find(run.purge.id);
   if (now === null || now.fence !== fence.epoch) {
     return { kind: 'superseded', reason: 'another worker holds the purge' };
   }
-  const rowsDeleted = meter.rowsDeleted;
+  const patch = { rowsDeleted: meter.rowsDeleted };
   switch (now.status) {
     case 'pausing': {
-      const written = await parts.purges.write(
-        fence,
-        'paused',
-        { rowsDeleted },
-        { kind: 'paused' },
-      );
-      return written === null ? { kind: 'yielded', reason } : { kind: 'paused', parked: false };
+      const written = await parts.purges.write(fence, 'paused', patch, { kind: 'paused' });
+      return written === null ? null : { kind: 'paused', parked: false };
     }
     case 'cancelling':
       return await settleCancel(run, meter);
     case 'running': {
-      await parts.purges.write(
-        fence,
-        'queued',
-        { rowsDeleted },
-        { kind: 'given back', details: { reason } },
-      );
-      return { kind: 'yielded', reason };
+      const written = await parts.purges.write(fence, 'queued', patch, {
+        kind: 'given back',
+        details: { reason },
+      });
+      return written === null ? null : { kind: 'yielded', reason };
     }
     case 'paused':
       return { kind: 'paused', parked: false };
@@ -83,7 +93,7 @@ async function settleStop(run: Stopped, meter: ProgressMeter, reason: string): P
   }
 }
 
-async function settleCancel(run: Stopped, meter: ProgressMeter): Promise<Outcome> {
+async function settleCancel(run: Stopped, meter: ProgressMeter): Promise<Outcome | null> {
   const { parts, fence } = run;
   const residue = await findResidue({ ...run, purge: { ...run.purge, redisResidue: 0 } } as Run);
   const written = await parts.purges.write(
@@ -92,7 +102,7 @@ async function settleCancel(run: Stopped, meter: ProgressMeter): Promise<Outcome
     { rowsDeleted: meter.rowsDeleted, residue, ended: true },
     { kind: 'cancelled', details: { rows: meter.rowsDeleted, residue } },
   );
-  if (written === null) return { kind: 'superseded', reason: 'cancelled by somebody else' };
+  if (written === null) return null;
   return { kind: 'cancelled', report: await makePurgeReport(parts, written, residue) };
 }
 

@@ -34,10 +34,7 @@ export async function runCommand(
   command: CommandName,
   options: CommandOptions,
 ): Promise<CommandResult[]> {
-  if (options.fleet && command !== 'cancel') {
-    await parts.commands.setStopped(command === 'pause', options.operator);
-  }
-  const results = await parts.commands.apply(command, options.selection, options.operator);
+  const results = await parts.commands.apply(command, options.selection, options);
   if (options.fleet && command !== 'cancel') await ringFleet(parts, command);
   await wakeJobs(parts, command, results);
   return settled(parts, results, options);

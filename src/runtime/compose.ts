@@ -1,5 +1,4 @@
 import { hostname } from 'node:os';
-import { sql } from 'kysely';
 import type { Config } from '../config/config.ts';
 import { asWorkerId, type PurgeId } from '../domain/ids.ts';
 import type { PrepareParts } from '../engine/campaign/prepare.ts';
@@ -17,7 +16,7 @@ import { type Database, inTransaction, openDatabase, READ_ONLY } from '../postgr
 import { readDatabaseIdentity } from '../postgres/database-identity.ts';
 import { CampaignStore } from '../postgres/ledger/campaigns.ts';
 import { CommandStore } from '../postgres/ledger/commands.ts';
-import { tryLockReconciler } from '../postgres/ledger/locks.ts';
+import { withReconcilerLock } from '../postgres/ledger/locks.ts';
 import { PurgeStore } from '../postgres/ledger/purges.ts';
 import { SweepStore } from '../postgres/ledger/sweeps.ts';
 import { ledgerVersion, migrateLedger } from '../postgres/migrate.ts';
@@ -154,7 +153,7 @@ export async function actOn(observer: Observer, options: ComposeOptions): Promis
         queue,
         lockMs: config.worker.lockMs,
         log: observer.log,
-        exclusively: (work) => exclusively(observer.database, work),
+        exclusively: (work) => withReconcilerLock(observer.database, work),
       },
       async close() {
         await queue.close().catch(() => undefined);
@@ -282,19 +281,4 @@ function prepareParts(
 function endpointOf(url: string): string {
   const { hostname: host, port, pathname } = new URL(url);
   return `${host}:${port === '' ? '6379' : port}/${pathname.replace('/', '') || '0'}`;
-}
-
-/**
- * Runs `work` while holding the reconciler's lock; null when another holds it. The lock belongs to a
- * transaction, so that it ends with its connection, also behind a pooler.
- */
-async function exclusively<Result>(
-  database: Database,
-  work: () => Promise<Result>,
-): Promise<Result | null> {
-  return database.ledger.transaction().execute(async (trx) => {
-    await sql`set local idle_in_transaction_session_timeout = '10min'`.execute(trx);
-    const { rows } = await tryLockReconciler().execute(trx);
-    return rows[0]?.locked === true ? work() : null;
-  });
 }

@@ -1,4 +1,4 @@
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, sql, type Transaction } from 'kysely';
 import type { PurgeStatus } from '../../domain/purge.ts';
 import type { PurgeRecord } from '../../domain/records.ts';
 import type { Database } from '../database.ts';
@@ -55,15 +55,21 @@ export class CommandStore {
   /**
    * Applies a command to the selected purges, in one transaction. When it returns, no batch of
    * theirs is in flight and none that does not know of the command can commit. Idempotent.
+   * @param options.fleet also stops (`pause`) or releases (`resume`) the fleet itself, so that
+   *   nothing starts that is not selected yet
    */
   async apply(
     command: CommandName,
     selection: PurgeSelection,
-    operator: string,
+    options: { readonly operator: string; readonly fleet: boolean },
   ): Promise<CommandResult[]> {
+    const { operator } = options;
     return this.#ledger.transaction().execute(async (trx) => {
       await sql`set local lock_timeout = '60s'`.execute(trx);
       await (selection.kind === 'purge' ? lockPurge(selection.id) : lockFleet()).execute(trx);
+      if (options.fleet && command !== 'cancel') {
+        await setStopped(trx, command === 'pause', operator);
+      }
       const before = await narrow(trx.selectFrom('tenant_purge.purge').selectAll(), selection)
         .forUpdate()
         .execute();
@@ -104,25 +110,6 @@ export class CommandStore {
         })),
       );
       return results;
-    });
-  }
-
-  /**
-   * Stops or releases the whole fleet. Under the exclusive lock that every batch holds shared: when
-   * it returns, no batch is in flight, and with `stopped` none can commit any more.
-   */
-  async setStopped(stopped: boolean, operator: string): Promise<void> {
-    await this.#ledger.transaction().execute(async (trx) => {
-      await sql`set local lock_timeout = '60s'`.execute(trx);
-      await lockFleet().execute(trx);
-      await trx
-        .updateTable('tenant_purge.control')
-        .set({ stopped, changed_by: operator, changed_at: sql<Date>`clock_timestamp()` })
-        .execute();
-      await trx
-        .insertInto('tenant_purge.event')
-        .values({ kind: stopped ? 'fleet stopped' : 'fleet released', actor: operator })
-        .execute();
     });
   }
 
@@ -169,4 +156,19 @@ export class CommandStore {
       return toPurgeRecord(row);
     });
   }
+}
+
+async function setStopped(
+  trx: Transaction<LedgerTables>,
+  stopped: boolean,
+  operator: string,
+): Promise<void> {
+  await trx
+    .updateTable('tenant_purge.control')
+    .set({ stopped, changed_by: operator, changed_at: sql<Date>`clock_timestamp()` })
+    .execute();
+  await trx
+    .insertInto('tenant_purge.event')
+    .values({ kind: stopped ? 'fleet stopped' : 'fleet released', actor: operator })
+    .execute();
 }
