@@ -5,6 +5,7 @@ import type { EngineParts, Run, RunControl } from './parts.ts';
 import { ProgressMeter } from './progress.ts';
 import { makePurgeReport } from './purge-report.ts';
 import { settle } from './settle.ts';
+import { whyNotWritten } from './stop.ts';
 import { deleteLevels } from './stages/levels.ts';
 import { preflight } from './stages/preflight.ts';
 import { seal } from './stages/seal.ts';
@@ -86,7 +87,7 @@ async function driveClaimed(
 async function deleteByLevels(run: Run, meter: ProgressMeter): Promise<void> {
   await deleteLevels(run, meter);
   const next = run.parts.sweeper === null ? 'running' : 'queued';
-  await run.parts.purges.write(
+  const written = await run.parts.purges.write(
     run.fence,
     next,
     next === 'queued'
@@ -94,6 +95,7 @@ async function deleteByLevels(run: Run, meter: ProgressMeter): Promise<void> {
       : { stage: 'verify', level: null, rowsDeleted: meter.rowsDeleted },
     { kind: 'rows deleted', details: { rows: meter.rowsDeleted } },
   );
+  if (written === null) throw await whyNotWritten(run);
 }
 
 /**

@@ -1,5 +1,5 @@
 import { readFault } from '../postgres/sqlstate.ts';
-import type { RunControl } from './parts.ts';
+import type { Run, RunControl } from './parts.ts';
 
 /** A stop was asked for: in the ledger, by a paused queue, or by the shutdown of this process. */
 export class StopAsked extends Error {
@@ -23,4 +23,12 @@ export function translateSignal(error: unknown): unknown {
   if (fault.faultClass === 'stale') return new StaleFence(fault.message, { cause: error });
   if (fault.faultClass === 'stop') return new StopAsked(fault.message, { cause: error });
   return error;
+}
+
+/** Why the ledger took no write of this holder: the fence is stale, or a stop was asked for. */
+export async function whyNotWritten(run: Run): Promise<StaleFence | StopAsked> {
+  const now = await run.parts.purges.find(run.purge.id);
+  return now?.fence === run.fence.epoch
+    ? new StopAsked(`purge is ${now.status}`)
+    : new StaleFence('another worker holds the purge');
 }

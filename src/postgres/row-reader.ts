@@ -33,7 +33,10 @@ export class RowReader {
     this.#pool = database.pool;
   }
 
-  /** Leaves of a table by name, so that every pass visits them in the same order. */
+  /**
+   * Leaves of a table by name, byte by byte: every pass visits them in the same order, whatever the
+   * database's collation, and the program can tell which ones a checkpoint has behind it.
+   */
   async leaves(step: PlanStep): Promise<Leaf[]> {
     const hop = step.path.hops[0];
     const { rows } = await this.#pool.query(
@@ -51,7 +54,7 @@ export class RowReader {
              select relid from pg_partition_tree($1::regclass)
              where isleaf and exists (select from pg_partitioned_table where partrelid = $1::regclass)) l
        join pg_class c on c.oid = l.relid join pg_namespace n on n.oid = c.relnamespace
-       order by 1`,
+       order by 1 collate "C"`,
       [step.table, hop === undefined ? [step.path.column] : [...hop.columns]],
     );
     return rows.map((row) => ({

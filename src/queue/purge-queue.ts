@@ -80,12 +80,20 @@ export class PurgeQueue {
     }
   }
 
-  /** Rings the bell for a delayed or parked job; false when it has none to ring. */
-  async promote(purge: Pick<PurgeRecord, 'id' | 'jobNumber'>): Promise<boolean> {
+  /**
+   * Rings the bell for a delayed or parked job; false when it has none to ring.
+   * @param options.first ahead of every waiting job: one that only has to show that its purge is
+   *   complete should not wait behind a thousand that have not begun
+   */
+  async promote(
+    purge: Pick<PurgeRecord, 'id' | 'jobNumber'>,
+    options: { readonly first: boolean } = { first: false },
+  ): Promise<boolean> {
     const job = await this.bull.getJob(jobIdOf(purge.id, purge.jobNumber));
     if (job === undefined) return false;
     try {
       await job.promote();
+      if (options.first) await job.changePriority({ priority: 0, lifo: true });
       return true;
     } catch {
       // Not delayed any more: it is waiting or active, so the bell has rung.

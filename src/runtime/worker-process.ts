@@ -64,7 +64,7 @@ async function wakeSwept(actor: Actor, purgeIds: readonly PurgeId[]): Promise<vo
   const wake = purges.filter((purge) => swept.has(purge.id));
   for (let start = 0; start < wake.length; start += WAKE_CHUNK) {
     const chunk = wake.slice(start, start + WAKE_CHUNK);
-    await Promise.all(chunk.map((purge) => actor.queue.promote(purge)));
+    await Promise.all(chunk.map((purge) => actor.queue.promote(purge, { first: true })));
   }
 }
 

@@ -5,7 +5,7 @@ import { readFault } from '../../postgres/sqlstate.ts';
 import { runStep } from '../batch-loop.ts';
 import type { Run } from '../parts.ts';
 import type { ProgressMeter } from '../progress.ts';
-import { StaleFence, StopAsked } from '../stop.ts';
+import { whyNotWritten } from '../stop.ts';
 import { refuseKept } from './preflight.ts';
 
 /**
@@ -66,11 +66,7 @@ async function enterLevel(run: Run, meter: ProgressMeter, level: PlanLevel): Pro
     { stage: level.stage, level: level.name, rowsDeleted: meter.rowsDeleted },
     { kind: 'level entered', details: { stage: level.stage, level: level.name } },
   );
-  if (written === null) {
-    const now = await run.parts.purges.find(run.purge.id);
-    if (now?.fence === run.fence.epoch) throw new StopAsked(`purge is ${now.status}`);
-    throw new StaleFence('another worker holds the purge');
-  }
+  if (written === null) throw await whyNotWritten(run);
   meter.enter(level.stage, level.name);
   run.control.onMilestone(
     `Level ${level.name}: ${level.steps.map((step) => step.table).join(', ')}`,

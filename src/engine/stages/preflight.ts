@@ -37,7 +37,9 @@ export function refuseKept(
   purge: PurgeRecord,
   campaign: CampaignRecord,
 ): void {
-  if (!keep.has(purge.tenantId) && !campaign.kept.includes(purge.tenantId)) return;
+  // Upper and lower case protect alike, as when the campaign was made.
+  const id = purge.tenantId.toLowerCase();
+  if (![...keep, ...campaign.kept].some((kept) => kept.toLowerCase() === id)) return;
   throw new PurgeError(
     'TENANT_KEPT',
     `Purge ${purge.id}: tenant ${purge.tenantId} (${purge.tenantLabel}) is on the keep list.`,

@@ -3,7 +3,7 @@ import type { Outcome } from '../../domain/outcome.ts';
 import type { Run } from '../parts.ts';
 import type { ProgressMeter } from '../progress.ts';
 import { makePurgeReport } from '../purge-report.ts';
-import { StaleFence, StopAsked } from '../stop.ts';
+import { whyNotWritten } from '../stop.ts';
 import { deleteLevels } from './levels.ts';
 import { findResidue } from './verify.ts';
 
@@ -38,11 +38,7 @@ export async function seal(run: Run, meter: ProgressMeter): Promise<Outcome> {
     { stage: 'seal', level: null, rowsDeleted: meter.rowsDeleted, residue, error, ended: true },
     { kind: complete ? 'completed' : 'incomplete', details: { rows: meter.rowsDeleted } },
   );
-  if (sealed === null) {
-    const now = await run.parts.purges.find(run.purge.id);
-    if (now?.fence === run.fence.epoch) throw new StopAsked(`purge is ${now.status}`);
-    throw new StaleFence('another worker holds the purge');
-  }
+  if (sealed === null) throw await whyNotWritten(run);
   meter.enter('seal', null);
   const report = await makePurgeReport(run.parts, sealed, residue);
   return error === null ? { kind: 'completed', report } : { kind: 'incomplete', report, error };

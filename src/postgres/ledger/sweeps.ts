@@ -72,6 +72,14 @@ export class SweepStore {
           .where('id', '=', open.id)
           .returning(['id', 'epoch', 'cursor'])
           .executeTakeFirstOrThrow();
+        // One that is stopped now is not swept by the new holder. Resumed in the middle of the pass,
+        // it must not be told at its end that it was.
+        await trx
+          .updateTable('tenant_purge.purge')
+          .set({ sweep_id: null })
+          .where('sweep_id', '=', taken.id)
+          .where((eb) => eb.not(WAITING))
+          .execute();
         return { kind: 'claimed', claim: { ...taken, purges: await purgesOf(trx, taken.id) } };
       }
       const state = await trx

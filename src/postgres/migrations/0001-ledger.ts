@@ -213,7 +213,11 @@ DECLARE
 BEGIN
   PERFORM pg_advisory_xact_lock(1953525094, hashtext(p_purge::text));
   UPDATE tenant_purge.purge SET status = 'running', fence = fence + 1, worker = p_worker,
-    parked = false, claimed_at = clock_timestamp(),
+    parked = false, claimed_at = clock_timestamp(), error = NULL,
+    -- A holder that was killed has not written its figure; what it committed stands in the batches.
+    rows_deleted = CASE WHEN fence = 0 THEN 0 ELSE coalesce((
+      SELECT sum(b.rows) FROM tenant_purge.batch b
+      WHERE b.purge_id = p_purge AND b.kind = 'delete' AND b.table_name <> 'redis'), 0) END,
     started_at = coalesce(started_at, clock_timestamp())
   WHERE id = p_purge AND status IN ('queued', 'scheduled', 'interrupted', 'running')
     -- One that waits for the sweep stays with the sweep's holder.
