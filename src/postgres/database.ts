@@ -76,22 +76,33 @@ function typeParser(oid: number, format?: string): unknown {
   return pg.types.getTypeParser(oid, format as 'text');
 }
 
-/**
- * Runs `work` in one transaction on one connection. A connection on which even ROLLBACK fails is
- * destroyed, so that no later borrower finds an open transaction on it.
- */
+/** Runs `work` in one transaction on one connection; `begin` says of which kind. */
 export async function inTransaction<Result>(
   pool: pg.Pool,
   begin: string,
   work: (client: pg.PoolClient) => Promise<Result>,
 ): Promise<Result> {
-  const client = await pool.connect();
-  let broken: Error | undefined;
-  try {
+  return withConnection(pool, async (client) => {
     await client.query(begin);
     const result = await work(client);
     await client.query('COMMIT');
     return result;
+  });
+}
+
+/**
+ * Lends a connection to `work`, which opens and commits its own transaction; what it leaves open when
+ * it throws is rolled back. A connection on which even ROLLBACK fails is destroyed, so that no later
+ * borrower finds an open transaction on it.
+ */
+export async function withConnection<Result>(
+  pool: pg.Pool,
+  work: (client: pg.PoolClient) => Promise<Result>,
+): Promise<Result> {
+  const client = await pool.connect();
+  let broken: Error | undefined;
+  try {
+    return await work(client);
   } catch (error) {
     await client.query('ROLLBACK').catch((rollbackError: Error) => {
       broken = rollbackError;

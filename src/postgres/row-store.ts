@@ -5,7 +5,7 @@ import type { ClearStep, PlanLevel, PlanStep } from '../domain/plan.ts';
 import type { Stage } from '../domain/purge.ts';
 import type { Fence } from '../domain/records.ts';
 import { ChangeAudit, type OwnChanges } from './change-audit.ts';
-import type { Database } from './database.ts';
+import { type Database, withConnection } from './database.ts';
 import { column, columns, literal, ownedRows } from './row-predicate.ts';
 
 /** Part of one leaf that a batch visits. */
@@ -189,10 +189,8 @@ export class RowStore {
       ...changes.map(({ sql }) => sql),
       ...watch,
     ];
-    const client = await this.#pool.connect();
-    let broken: Error | undefined;
     const startedAt = performance.now();
-    try {
+    return withConnection(this.#pool, async (client) => {
       // Several statements in one message: the driver answers with one result for each.
       const results = (await client.query(opening.join(';\n'))) as unknown as pg.QueryResult[];
       const first = 2 + watch.length;
@@ -205,14 +203,7 @@ export class RowStore {
       await this.#beforeCommit();
       await client.query([...closing, 'COMMIT'].join(';\n'));
       return { rows, durationMs: performance.now() - startedAt };
-    } catch (error) {
-      await client.query('ROLLBACK').catch((rollbackError: Error) => {
-        broken = rollbackError;
-      });
-      throw error;
-    } finally {
-      client.release(broken);
-    }
+    });
   }
 }
 
