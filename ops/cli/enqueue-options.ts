@@ -5,9 +5,9 @@ import { z } from 'zod';
 import type { Config } from '../../src/config/config.ts';
 import { PurgeError } from '../../src/domain/errors.ts';
 import { HAZARD_TYPES } from '../../src/domain/hazard.ts';
-import { parseTargetList } from '../../src/engine/campaign/target-list.ts';
 import type { TargetRequest } from '../../src/engine/campaign/targets.ts';
 import { parseDuration, readOptions, requireKnown, type Session } from './command.ts';
+import { parseTargetList } from './target-list.ts';
 
 const optionsSchema = z.object({
   tenant: z.array(z.string()).optional(),

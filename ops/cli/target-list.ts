@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { PurgeError } from '../../domain/errors.ts';
+import { PurgeError } from '../../src/domain/errors.ts';
 
 const entry = z.union([z.string(), z.object({ tenantId: z.string() })]);
 const document = z.union([

@@ -41,3 +41,12 @@ export async function withBackOff<Result>(
 }
 
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/**
+ * True where a row still refers to one that was to go: the server refused (23503), or its ON DELETE
+ * action would have changed that row. It may be a late row of the tenant itself.
+ */
+export const meansReference = (error: unknown): boolean =>
+  error instanceof PurgeError
+    ? error.code === 'CASCADE_GUARD'
+    : readFault(error).faultClass === 'reference';

@@ -5,11 +5,11 @@ import type { EngineParts, Run, RunControl } from './parts.ts';
 import { ProgressMeter } from './progress.ts';
 import { makePurgeReport } from './purge-report.ts';
 import { settle } from './settle.ts';
-import { whyNotWritten } from './stop.ts';
 import { deleteLevels } from './stages/levels.ts';
 import { preflight } from './stages/preflight.ts';
 import { seal } from './stages/seal.ts';
 import { isSmall, purgeAtOnce } from './stages/small-purge.ts';
+import { whyNotWritten } from './stop.ts';
 
 /** A waiting purge looks again this often, should nobody wake its job. */
 const SWEEP_LOOK_MS = 10_000;

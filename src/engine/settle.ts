@@ -28,6 +28,7 @@ export async function settle(run: Stopped, meter: ProgressMeter, error: unknown)
     return await settleInterruption(run, meter, error);
   }
   const failure = explain(run.purge, error);
+  if (failure.code === 'RESIDUE') return await settleResidue(run, meter, failure);
   const outcome = REFUSALS.has(failure.code) ? 'refused' : 'failed';
   const written = await run.parts.purges.write(
     run.fence,
@@ -38,6 +39,25 @@ export async function settle(run: Stopped, meter: ProgressMeter, error: unknown)
   run.parts.log.error({ purgeId: run.purge.id, code: failure.code, err: error }, failure.message);
   if (written === null) return await settleStop(run, meter, 'a stop came with the failure');
   return { kind: outcome, error: failure.toReport() };
+}
+
+/** Rows kept arriving: the purge is incomplete, as when verification finds them at the end. */
+async function settleResidue(
+  run: Stopped,
+  meter: ProgressMeter,
+  failure: PurgeError,
+): Promise<Outcome> {
+  const { parts, fence } = run;
+  const error = failure.toReport();
+  const residue = await findResidue(run as Run);
+  const written = await parts.purges.write(
+    fence,
+    'incomplete',
+    { error, residue, rowsDeleted: meter.rowsDeleted, ended: true },
+    { kind: 'incomplete', details: { rows: meter.rowsDeleted, residue } },
+  );
+  if (written === null) return await settleStop(run, meter, 'a stop came with the residue');
+  return { kind: 'incomplete', report: await makePurgeReport(parts, written, residue), error };
 }
 
 function isPassing(error: unknown): boolean {

@@ -29,8 +29,6 @@ export type SweepAttempt =
   | { readonly kind: 'wait'; readonly lookAgainInMs: number }
   | { readonly kind: 'nothing-waits' };
 
-/** A holder that has not asked for admission for this long is taken to be dead. */
-const LEASE_MS = 15_000;
 /** The ledger hears of the cursor this often, and whenever keys were deleted. */
 const CURSOR_EVERY_MS = 1_000;
 
@@ -44,6 +42,8 @@ export interface SweepParts {
   /** Of these tenants those that own a row now, by fresh queries over the live catalogue. */
   readonly tenantsWithRows: (tenantIds: readonly TenantId[]) => Promise<ReadonlySet<string>>;
   readonly holder: WorkerId;
+  /** A holder silent for longer is taken to be dead. */
+  readonly leaseMs: number;
   readonly failpoint: Failpoint;
   /** True once this process shuts down: the pass ends before its next pipeline. */
   readonly stopping: () => boolean;
@@ -58,7 +58,7 @@ export async function sweepIfDue(parts: SweepParts): Promise<SweepAttempt> {
   const attempt = await parts.sweeps.claim({
     holder: parts.holder,
     waitMs: parts.keyspace.waitMs,
-    leaseMs: LEASE_MS,
+    leaseMs: parts.leaseMs,
   });
   if (attempt.kind !== 'claimed') return attempt;
   const { claim } = attempt;
@@ -66,10 +66,11 @@ export async function sweepIfDue(parts: SweepParts): Promise<SweepAttempt> {
     await parts.failpoint('before-sweep');
     const tenantIds = new Set(claim.purges.map((purge) => purge.tenantId));
     await runPass(parts, claim, tenantIds);
-    const purgeIds = await parts.sweeps.finish(claim, {
+    const left = await whileAlive(parts, claim, async () => ({
       keys: await parts.keyspace.count(tenantIds),
       rows: await parts.tenantsWithRows([...tenantIds]),
-    });
+    }));
+    const purgeIds = await parts.sweeps.finish(claim, left);
     await parts.failpoint('swept');
     return { kind: 'swept', purgeIds };
   } catch (error) {
@@ -77,6 +78,26 @@ export async function sweepIfDue(parts: SweepParts): Promise<SweepAttempt> {
     await parts.sweeps.release(claim).catch(() => undefined);
     if (error instanceof LostSweep) return { kind: 'wait', lookAgainInMs: CURSOR_EVERY_MS };
     throw error;
+  }
+}
+
+/**
+ * The fresh look has no pipelines that would show the holder alive, and over large tables it outlasts
+ * the lease: each process in turn would take the pass over and none would end it.
+ */
+async function whileAlive<Result>(
+  parts: SweepParts,
+  claim: SweepClaim,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  const timer = setInterval(() => {
+    // A lost claim shows when the pass is ended.
+    parts.sweeps.barred(claim).catch(() => undefined);
+  }, parts.leaseMs / 3);
+  try {
+    return await work();
+  } finally {
+    clearInterval(timer);
   }
 }
 

@@ -54,7 +54,7 @@ export class RowReader {
              select relid from pg_partition_tree($1::regclass)
              where isleaf and exists (select from pg_partitioned_table where partrelid = $1::regclass)) l
        join pg_class c on c.oid = l.relid join pg_namespace n on n.oid = c.relnamespace
-       order by 1 collate "C"`,
+       order by format('%I.%I', n.nspname, c.relname) collate "C"`,
       [step.table, hop === undefined ? [step.path.column] : [...hop.columns]],
     );
     return rows.map((row) => ({

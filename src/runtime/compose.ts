@@ -66,6 +66,9 @@ export interface Actor extends Observer {
  */
 const CONNECTIONS_BESIDES = 3;
 
+/** A holder of the sweep that is silent for longer is taken to be dead. */
+const SWEEP_LEASE_MS = 15_000;
+
 /** @throws PurgeError DATABASE_UNREACHABLE, DATABASE_REFUSED, DATABASE_VERSION, REDIS_UNREACHABLE */
 export async function composeObserver(config: Config, options: ComposeOptions): Promise<Observer> {
   const log = createLogger({
@@ -130,12 +133,13 @@ export async function composeActor(config: Config, options: ComposeOptions): Pro
 export async function actOn(observer: Observer, options: ComposeOptions): Promise<Actor> {
   const { config } = observer;
   try {
-    await migrateLedger(observer.database);
     // Finds out within seconds whether the queue's Redis answers; the queue itself waits for ever.
+    // Before anything is written: a process that cannot work leaves no ledger behind.
     const probe = await connectRedis(config.queueRedisUrl, {
       name: `tenant-purge-${options.role}`,
     });
     probe.disconnect();
+    await migrateLedger(observer.database);
     const queue = new PurgeQueue(queueAddress(config), (error) =>
       observer.log.warn({ err: error }, 'the connection to the queue was lost'),
     );
@@ -202,6 +206,7 @@ export function engineParts(
               sweeps,
               keyspace,
               holder,
+              leaseMs: Math.min(SWEEP_LEASE_MS, config.worker.lockMs),
               failpoint,
               tenantsWithRows: async (tenantIds) =>
                 actor.reader.tenantsWithRows(await livePlan.current(), tenantIds),

@@ -177,7 +177,7 @@ function describe(
 }
 
 function describePurge(purge: PurgeRecord): string {
-  const who = `${purge.tenantLabel} (${purge.tenantId}), purge ${purge.id}`;
+  const who = `${purge.tenantLabel} (${purge.tenantId})\n  purge ${purge.id}`;
   const gone = `${plural(purge.rowsDeleted, 'row')} and ${plural(purge.redisKeysDeleted, 'Redis key')} gone, ${plural(remainingOf(purge), 'row')} remain`;
   switch (purge.status) {
     case 'paused':

@@ -14,9 +14,12 @@ export function renderCampaignReport(
 ): string {
   const { colors, columns } = options;
   const blocks = [
-    `${colors.bold(`Campaign ${report.campaignId}`)} by ${report.operator} in ${report.environment}`,
-    `${plural(report.purges, 'purge')}: ${statusLine(report)}`,
-    figures(report),
+    wrap(
+      `${colors.bold(`Campaign ${report.campaignId}`)} by ${report.operator} in ${report.environment}`,
+      columns,
+    ),
+    wrap(`${plural(report.purges, 'purge')}: ${statusLine(report)}`, columns),
+    wrap(figures(report), columns),
     ...(report.expected.length === 0 ? [] : ['', renderExpected(report, colors, columns)]),
     ...(report.failures.length === 0 ? [] : ['', renderFailures(report, colors, columns)]),
     ...(report.vacuumStatement === null ? [] : ['', renderVacuum(report, columns)]),

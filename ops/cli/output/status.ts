@@ -59,8 +59,11 @@ export function renderCampaign(
   const shown = (interesting.length > 0 ? interesting : purges).slice(0, PURGES_SHOWN_MAX);
   const more = (interesting.length > 0 ? interesting : purges).length - shown.length;
   return [
-    `${look.colors.bold(`Campaign ${campaign.id}`)} by ${campaign.operator} in ${campaign.environment}`,
-    `${plural(purges.length, 'purge')}: ${countStatuses(purges)}`,
+    wrap(
+      `${look.colors.bold(`Campaign ${campaign.id}`)} by ${campaign.operator} in ${campaign.environment}`,
+      look.columns,
+    ),
+    wrap(`${plural(purges.length, 'purge')}: ${countStatuses(purges)}`, look.columns),
     `${formatNumber(deleted)} of ${formatNumber(total)} rows deleted`,
     '',
     renderTable(
@@ -121,9 +124,13 @@ export function renderPurge(detail: PurgeDetail, look: Look): string {
   const { colors, columns } = look;
   const moved = detail.tables.filter(({ expected, deleted }) => expected > 0 || deleted > 0);
   return [
-    `${colors.bold(`Purge ${purge.id}`)} of ${purge.tenantLabel} (${purge.tenantId})`,
-    `${paintStatus(purge.status, colors)}, stage ${purge.stage}${purge.level === null ? '' : `, level ${purge.level}`}` +
-      (purge.worker === null ? '' : `, held by ${purge.worker}`),
+    colors.bold(`Purge ${purge.id}`),
+    wrap(`of ${purge.tenantLabel} (${purge.tenantId})`, columns),
+    wrap(
+      `${paintStatus(purge.status, colors)}, stage ${purge.stage}${purge.level === null ? '' : `, level ${purge.level}`}` +
+        (purge.worker === null ? '' : `, held by ${purge.worker}`),
+      columns,
+    ),
     `${formatNumber(purge.rowsDeleted)} of ${formatNumber(purge.rowsTotal)} rows and ` +
       `${plural(purge.redisKeysDeleted, 'Redis key')} deleted` +
       (detail.rowsPerSec === null ? '' : `, ${formatNumber(detail.rowsPerSec)} rows/s`),

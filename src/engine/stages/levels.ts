@@ -1,16 +1,19 @@
 import type { Checkpoint } from '../../domain/checkpoint.ts';
-import type { PlanLevel, PlanStep } from '../../domain/plan.ts';
+import { PurgeError } from '../../domain/errors.ts';
+import { deleteSteps, type PlanLevel, type PlanStep } from '../../domain/plan.ts';
 import { stepKey } from '../../postgres/row-store.ts';
 import { readFault } from '../../postgres/sqlstate.ts';
 import { runStep } from '../batch-loop.ts';
 import type { Run } from '../parts.ts';
 import type { ProgressMeter } from '../progress.ts';
+import { meansReference } from '../retry.ts';
 import { whyNotWritten } from '../stop.ts';
 import { refuseKept } from './preflight.ts';
 
 /**
  * Rows that the application inserts while the purge runs appear in levels that are done; the next
- * level then fails on a foreign key (23503). So often all levels are walked again.
+ * level then fails on a foreign key, or by the guard where the key cascades. So often all levels are
+ * walked again.
  */
 const WALKS_MAX = 3;
 
@@ -30,7 +33,8 @@ export async function deleteLevels(
       for (const level of run.plan.levels) await deleteLevel(run, meter, level, saved);
       return;
     } catch (error) {
-      if (readFault(error).faultClass !== 'reference' || walk >= WALKS_MAX) throw error;
+      if (!meansReference(error)) throw error;
+      if (walk >= WALKS_MAX) throw (await rowsKeptArriving(run)) ?? error;
       saved = new Map();
       run.parts.log.warn(
         { purgeId: run.purge.id, walk, constraint: readFault(error).constraint },
@@ -38,6 +42,25 @@ export async function deleteLevels(
       );
     }
   }
+}
+
+/** Late rows of the tenant itself in tables that were empty before, or null where there are none. */
+async function rowsKeptArriving(run: Run): Promise<PurgeError | null> {
+  const checkpoints = await run.parts.reader.checkpoints(run.purge.id);
+  const done = new Set(
+    deleteSteps(run.plan)
+      .filter((step) => checkpoints.get(stepKey(step))?.done === true)
+      .map((step) => step.table as string),
+  );
+  const residue = await run.parts.reader.residue(run.plan, run.purge.tenantId);
+  const late = residue.filter(({ table }) => done.has(table));
+  if (late.length === 0) return null;
+  const tables = late.map(({ table }) => table).join(', ');
+  return new PurgeError(
+    'RESIDUE',
+    `Purge ${run.purge.id}: rows of ${tables} kept arriving for ${WALKS_MAX} walks over all levels.`,
+    { details: { tables: late } },
+  );
 }
 
 async function deleteLevel(

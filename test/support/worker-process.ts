@@ -1,0 +1,56 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** A real worker process. */
+export interface WorkerProcess {
+  readonly pid: number;
+  /** Resolves when its workers take jobs; rejects with its log when it ended before. */
+  readonly ready: Promise<void>;
+  readonly exited: Promise<{ readonly code: number | null; readonly signal: string | null }>;
+  kill(signal: NodeJS.Signals): void;
+}
+
+const ENTRY = fileURLToPath(new URL('../../workers/purge-worker.ts', import.meta.url));
+const LOADER = import.meta.resolve('tsx');
+
+/** Starts `workers/purge-worker.ts` with this configuration and environment. */
+export function startWorkerProcess(
+  configuration: object,
+  environment: Readonly<Record<string, string>>,
+): WorkerProcess {
+  const folder = mkdtempSync(join(tmpdir(), 'purge-worker-'));
+  writeFileSync(join(folder, 'purge.config.json'), JSON.stringify(configuration));
+  const child = spawn(process.execPath, ['--import', LOADER, ENTRY], {
+    cwd: folder,
+    env: { PATH: process.env['PATH'], ...environment, LOG_LEVEL: 'info' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let log = '';
+  const ready = new Promise<void>((resolve, reject) => {
+    const read = (chunk: Buffer): void => {
+      log += chunk.toString();
+      if (log.includes('"ready"')) resolve();
+    };
+    child.stdout.on('data', read);
+    child.stderr.on('data', read);
+    child.once('exit', () => reject(new Error(`The worker ended before it was ready:\n${log}`)));
+  });
+  ready.catch(() => undefined); // who waits for it hears of it
+  const exited = new Promise<{ code: number | null; signal: string | null }>((resolve) => {
+    child.once('exit', (code, signal) => {
+      rmSync(folder, { recursive: true, force: true });
+      resolve({ code, signal });
+    });
+  });
+  return {
+    pid: child.pid ?? 0,
+    ready,
+    exited,
+    kill: (signal) => {
+      if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+    },
+  };
+}

@@ -1,0 +1,50 @@
+import { assert, integer, property } from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { halveBatchSize, nextBatchSize } from '../../../src/engine/batch-size.ts';
+
+const limits = { targetMs: 250, min: 1, max: 10_000 };
+
+describe('The next batch', () => {
+  it('stays as it is where the last one met its target', () => {
+    expect(nextBatchSize(1_000, 250, limits)).toBe(1_000);
+  });
+
+  it('at most doubles, and at worst halves, whatever one batch took', () => {
+    expect(nextBatchSize(1_000, 1, limits)).toBe(2_000);
+    expect(nextBatchSize(1_000, 0, limits)).toBe(2_000);
+    expect(nextBatchSize(1_000, 60_000, limits)).toBe(500);
+  });
+
+  it('comes to its target within a few batches, however far the first was from it', () => {
+    assert(
+      property(integer({ min: 1, max: 10_000 }), integer({ min: 1, max: 5_000 }), (first, fit) => {
+        // A table that takes 250 ms for `fit` rows.
+        let size = first;
+        for (let batch = 0; batch < 20; batch += 1) {
+          size = nextBatchSize(size, (size * 250) / fit, limits);
+        }
+        expect(Math.abs(size - fit)).toBeLessThanOrEqual(1);
+      }),
+    );
+  });
+
+  it('stays within its bounds', () => {
+    assert(
+      property(integer({ min: 1, max: 10_000 }), integer({ min: 0, max: 100_000 }), (size, ms) => {
+        const next = nextBatchSize(size, ms, limits);
+        expect(next).toBeGreaterThanOrEqual(limits.min);
+        expect(next).toBeLessThanOrEqual(limits.max);
+      }),
+    );
+  });
+});
+
+describe('After a statement timeout the batch', () => {
+  it('halves down to a single row, and then there is nothing smaller', () => {
+    const sizes: number[] = [];
+    for (let size: number | null = 1_000; size !== null; size = halveBatchSize(size, limits)) {
+      sizes.push(size);
+    }
+    expect(sizes).toEqual([1_000, 500, 250, 125, 62, 31, 15, 7, 3, 1]);
+  });
+});

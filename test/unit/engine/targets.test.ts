@@ -1,0 +1,109 @@
+import { describe, expect, it } from 'vitest';
+import type { PurgeError } from '../../../src/domain/errors.ts';
+import { asTenantId } from '../../../src/domain/ids.ts';
+import {
+  requireTargets,
+  resolveTargets,
+  type TargetFacts,
+  type TargetRequest,
+} from '../../../src/engine/campaign/targets.ts';
+
+const tenant = (id: string, label = `Tenant ${id}`) => ({ id: asTenantId(id), label });
+const ACME = 'a3f1c2d4-0000-4000-8000-00000000000a';
+
+const facts = (more: Partial<TargetFacts> = {}): TargetFacts => ({
+  tenants: [tenant('1'), tenant('10'), tenant(ACME, 'Acme')],
+  keep: [],
+  busy: new Set(),
+  ...more,
+});
+
+const named = (...ids: string[]): TargetRequest => ({ kind: 'tenants', ids });
+const allExcept = (...ids: string[]): TargetRequest => ({ kind: 'all-except', ids });
+
+const idsOf = (request: TargetRequest, more: Partial<TargetFacts> = {}): string[] =>
+  resolveTargets(request, facts(more)).tenants.map(({ id }) => id);
+const codesOf = (request: TargetRequest, more: Partial<TargetFacts> = {}): string[] =>
+  resolveTargets(request, facts(more)).refused.map(({ code }) => code);
+
+describe('Tenants named one by one', () => {
+  it('are exactly those, and `1` is not `10`', () => {
+    expect(idsOf(named('1'))).toEqual(['1']);
+    expect(codesOf(named('1', ACME))).toEqual([]);
+  });
+
+  it.each([
+    ['a blank', [''], 'TENANT_BLANK'],
+    ['blanks only', ['  '], 'TENANT_BLANK'],
+    ['a wildcard', ['1*'], 'TENANT_WILDCARD'],
+    ['a SQL wildcard', ['%'], 'TENANT_WILDCARD'],
+    ['nobody', ['11'], 'TENANT_UNKNOWN'],
+    ['one with blanks around it', [' 1'], 'TENANT_UNKNOWN'],
+    ['the same one twice', ['1', '1'], 'TENANT_DUPLICATE'],
+  ])('are refused where the list names %s', (_, ids, code) => {
+    expect(codesOf(named(...ids))).toEqual([code]);
+  });
+
+  it('are not wildcards where a tenant has that very id', () => {
+    expect(idsOf(named('1*'), { tenants: [tenant('1*'), tenant('10')] })).toEqual(['1*']);
+  });
+
+  it('are refused where they are kept, in whatever case the keep list spells them', () => {
+    const refused = resolveTargets(named(ACME), facts({ keep: [ACME.toUpperCase()] }));
+    expect(refused.tenants).toEqual([]);
+    expect(refused.refused.map(({ code }) => code)).toEqual(['TENANT_KEPT']);
+  });
+
+  it('are refused while another purge of theirs is live', () => {
+    expect(codesOf(named('1', '10'), { busy: new Set(['10']) })).toEqual(['TENANT_BUSY']);
+  });
+
+  it('are all reported at once, each with its reason and the near miss', () => {
+    const { refused } = resolveTargets(named('', '1', '1', 'Acme', 'zzzzzzzz'), facts());
+    expect(refused.map(({ code }) => code)).toEqual([
+      'TENANT_BLANK',
+      'TENANT_DUPLICATE',
+      'TENANT_UNKNOWN',
+      'TENANT_UNKNOWN',
+    ]);
+    expect(refused[2]?.message).toContain(`Did you mean ${ACME}?`);
+    expect(refused[3]?.message).not.toContain('Did you mean');
+  });
+});
+
+describe('Everybody but some', () => {
+  it('leaves out the spared and the kept', () => {
+    expect(idsOf(allExcept('1'), { keep: ['10'] })).toEqual([ACME]);
+    expect(idsOf(allExcept())).toEqual(['1', '10', ACME]);
+  });
+
+  it('is refused where a spared or a kept id is nobody: it would protect nobody', () => {
+    expect(codesOf(allExcept('11'))).toEqual(['TENANT_UNKNOWN']);
+    expect(codesOf(allExcept('1'), { keep: ['11'] })).toEqual(['TENANT_UNKNOWN']);
+  });
+
+  it('takes a keep list that protects nobody for no mistake where tenants are named', () => {
+    expect(codesOf(named('1'), { keep: ['11'] })).toEqual([]);
+  });
+});
+
+describe('One refusal', () => {
+  const thrownBy = (request: TargetRequest): PurgeError => {
+    try {
+      requireTargets(resolveTargets(request, facts()));
+    } catch (error) {
+      return error as PurgeError;
+    }
+    throw new Error('nothing was refused');
+  };
+
+  it('stops all of them', () => {
+    const error = thrownBy(named('1', 'x*'));
+    expect(error.code).toBe('TARGETS_REFUSED');
+    expect(error.message).toContain('x*');
+  });
+
+  it('is also that nobody is left', () => {
+    expect(thrownBy(allExcept('1', '10', ACME)).code).toBe('USAGE');
+  });
+});
