@@ -22,9 +22,9 @@ export type Colors = ReturnType<typeof createColors>;
 const COLUMNS_DEFAULT = 80;
 const COLUMNS_MIN = 40;
 
-/** Width of a line; 80 where there is no terminal. */
+/** Width of a line; 80 where there is no terminal, or one that does not know its size. */
 export const columnsOf = (stream: OutputStream): number =>
-  Math.max(COLUMNS_MIN, stream.columns ?? COLUMNS_DEFAULT);
+  Math.max(COLUMNS_MIN, stream.columns || COLUMNS_DEFAULT);
 
 /** Colours where a person looks and has not switched them off. */
 export const colorsOf = (stream: OutputStream, env: NodeJS.ProcessEnv): Colors =>

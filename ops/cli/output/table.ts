@@ -44,13 +44,14 @@ export function renderTable(
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': GAP },
     colWidths: widths.map((width) => width + GAP),
     colAligns: head.map(({ align }) => align ?? 'left'),
-    wordWrap: true,
-    wrapOnWordBoundary: false,
   });
   table.push(
-    head.map((column) => column.head),
+    breakCells(
+      head.map((column) => column.head),
+      widths,
+    ),
     widths.map((width) => '─'.repeat(width)),
-    ...rows.map((row) => [...row]),
+    ...rows.map((row) => breakCells(row, widths)),
   );
   return table
     .toString()
@@ -58,6 +59,25 @@ export function renderTable(
     .map((line) => line.trimEnd())
     .join('\n');
 }
+
+/**
+ * Breaks what is too wide, at a blank where there is one. Our own, because the table's counts the
+ * codes of colours as letters; coloured cells are short words and stay whole.
+ */
+const breakCells = (cells: readonly string[], widths: readonly number[]): string[] =>
+  cells.map((cell, index) => {
+    const width = widths[index] ?? WIDTH_MIN;
+    if (widthOf(cell) <= width || stripVTControlCharacters(cell) !== cell) return cell;
+    const lines: string[] = [];
+    let rest = cell;
+    while (rest.length > width) {
+      const blank = rest.lastIndexOf(' ', width);
+      const end = blank > 0 ? blank : width;
+      lines.push(rest.slice(0, end));
+      rest = rest.slice(end).trimStart();
+    }
+    return [...lines, rest].join('\n');
+  });
 
 const widthOf = (cell: string): number =>
   Math.max(...cell.split('\n').map((line) => stripVTControlCharacters(line).length));

@@ -56,6 +56,19 @@ describe('a table', () => {
   });
 });
 
+describe('a coloured cell', () => {
+  it('stays whole beside one that is broken', () => {
+    const green = '\u001B[32m✓\u001B[39m';
+    const table = renderTable(
+      [{ head: 'what' }, { head: '' }],
+      [['rows of the kept tenant Brennan Machinery', green]],
+      30,
+    );
+    expect(table).toContain(green);
+    expect(table.split('\n')).toHaveLength(4);
+  });
+});
+
 describe('options', () => {
   it.each([
     ['90s', 90_000],
