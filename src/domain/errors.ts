@@ -163,6 +163,8 @@ const CATALOGUE = {
 
 export type ErrorCode = keyof typeof CATALOGUE;
 
+export const ERROR_CODES = Object.keys(CATALOGUE) as ErrorCode[];
+
 /** Facts of an error that programs may read; never row contents, never a password. */
 export type ErrorDetails = Readonly<Record<string, unknown>>;
 

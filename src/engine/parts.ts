@@ -1,4 +1,5 @@
 import type { WorkerId } from '../domain/ids.ts';
+import type { KeepList } from '../domain/keep-list.ts';
 import type { Plan } from '../domain/plan.ts';
 import type { CampaignRecord, Fence, PurgeRecord } from '../domain/records.ts';
 import type { CampaignStore } from '../postgres/ledger/campaigns.ts';
@@ -21,7 +22,7 @@ export interface EngineParts {
   /** Null where the configuration names no Redis keys: the Redis stage is then empty. */
   readonly sweeper: Sweeper | null;
   /** Tenants that must never go, as this process knows them now. */
-  readonly keep: ReadonlySet<string>;
+  readonly keep: KeepList;
   readonly limits: EngineLimits;
   readonly failpoint: Failpoint;
   readonly log: EngineLog;

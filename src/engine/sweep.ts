@@ -1,5 +1,5 @@
-import type { PurgeId, TenantId, WorkerId } from '../domain/ids.ts';
-import type { SweepClaim, SweepStore } from '../postgres/ledger/sweeps.ts';
+import type { TenantId, WorkerId } from '../domain/ids.ts';
+import type { SweepClaim, SweepStore, SweptPurge } from '../postgres/ledger/sweeps.ts';
 import type { Failpoint } from './failpoints.ts';
 
 /** One pass over the keyspace, as `src/redis` gives it; handed in by `src/runtime`. */
@@ -25,7 +25,7 @@ export interface SweepStep {
 }
 
 export type SweepAttempt =
-  | { readonly kind: 'swept'; readonly purgeIds: readonly PurgeId[] }
+  | { readonly kind: 'swept'; readonly purges: readonly SweptPurge[] }
   | { readonly kind: 'wait'; readonly lookAgainInMs: number }
   | { readonly kind: 'nothing-waits' };
 
@@ -70,9 +70,9 @@ export async function sweepIfDue(parts: SweepParts): Promise<SweepAttempt> {
       keys: await parts.keyspace.count(tenantIds),
       rows: await parts.tenantsWithRows([...tenantIds]),
     }));
-    const purgeIds = await parts.sweeps.finish(claim, left);
+    const purges = await parts.sweeps.finish(claim, left);
     await parts.failpoint('swept');
-    return { kind: 'swept', purgeIds };
+    return { kind: 'swept', purges };
   } catch (error) {
     // Nobody has to wait out the lease of a holder that gives up knowingly.
     await parts.sweeps.release(claim).catch(() => undefined);

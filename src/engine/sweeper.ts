@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { PurgeId } from '../domain/ids.ts';
+import type { SweptPurge } from '../postgres/ledger/sweeps.ts';
 import type { EngineLog } from './parts.ts';
 import { type SweepParts, sweepIfDue } from './sweep.ts';
 
@@ -14,7 +14,7 @@ const AFTER_FAILURE_MS = 5_000;
  */
 export class Sweeper {
   readonly #parts: Omit<SweepParts, 'stopping'>;
-  readonly #onSwept: (purgeIds: readonly PurgeId[]) => Promise<void>;
+  readonly #onSwept: (purges: readonly SweptPurge[]) => Promise<void>;
   readonly #log: EngineLog;
   #loop: Promise<void> | null = null;
   #knocked = false;
@@ -23,7 +23,7 @@ export class Sweeper {
 
   constructor(
     parts: Omit<SweepParts, 'stopping'>,
-    onSwept: (purgeIds: readonly PurgeId[]) => Promise<void>,
+    onSwept: (purges: readonly SweptPurge[]) => Promise<void>,
     log: EngineLog,
   ) {
     this.#parts = parts;
@@ -53,7 +53,7 @@ export class Sweeper {
       this.#knocked = false;
       try {
         const attempt = await sweepIfDue({ ...this.#parts, stopping: () => signal.aborted });
-        if (attempt.kind === 'swept') await this.#onSwept(attempt.purgeIds);
+        if (attempt.kind === 'swept') await this.#onSwept(attempt.purges);
         if (attempt.kind === 'nothing-waits' && !this.#knocked) return;
         await this.#pause(attempt.kind === 'wait' ? attempt.lookAgainInMs : 0);
       } catch (error) {

@@ -39,11 +39,6 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     types: { getTypeParser: typeParser as typeof pg.types.getTypeParser },
   });
   pool.on('error', (error) => options.onIdleError?.(error));
-  // The pool listens to idle clients only. One that is lost while borrowed, between two queries of a
-  // transaction, would end the process; the borrower's next query fails and says so.
-  pool.on('connect', (client) => {
-    client.on('error', () => undefined);
-  });
   // A borrowed connection that the server ends between two statements reports it as an event; with
   // nobody listening that would end the process. The borrower's next statement fails and is classed.
   pool.on('connect', (client) => client.on('error', () => undefined));

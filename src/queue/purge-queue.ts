@@ -22,8 +22,12 @@ export type JobPlace = 'waiting' | 'active' | 'delayed' | 'parked' | 'none';
 const CHUNK = 1_000;
 /** A paused flag is asked before every batch; while Redis is away, the last answer stands. */
 const PAUSED_ANSWER_MAX_MS = 250;
+/** A job goes from active to delayed within milliseconds of its purge. */
+const WAKE_EVERY_MS = 50;
+const WAKE_TRIES_MAX = 40;
 /** Operators' commands do not hang on a Redis that is away: the ledger already holds them. */
 const COMMAND_MAX_MS = 5_000;
+const ADD_MAX_MS = 30_000;
 
 /** The queue's side of purges: their jobs. Redis is a doorbell and a display, the ledger the truth. */
 export class PurgeQueue {
@@ -47,13 +51,12 @@ export class PurgeQueue {
   /** Adds the purges' jobs. Adding a job that exists already changes nothing. */
   async add(purges: readonly AddedPurge[]): Promise<void> {
     for (let start = 0; start < purges.length; start += CHUNK) {
-      await this.bull.addBulk(
-        purges.slice(start, start + CHUNK).map((purge) => ({
-          name: purge.tenantLabel,
-          data: { v: 1, purgeId: purge.id },
-          opts: jobOptions(purge),
-        })),
-      );
+      const jobs = purges.slice(start, start + CHUNK).map((purge) => ({
+        name: purge.tenantLabel,
+        data: { v: 1 as const, purgeId: purge.id },
+        opts: jobOptions(purge),
+      }));
+      await bounded(this.bull.addBulk(jobs), ADD_MAX_MS, 'the jobs could not be added');
     }
   }
 
@@ -80,24 +83,36 @@ export class PurgeQueue {
     }
   }
 
-  /**
-   * Rings the bell for a delayed or parked job; false when it has none to ring.
-   * @param options.first ahead of every waiting job: one that only has to show that its purge is
-   *   complete should not wait behind a thousand that have not begun
-   */
-  async promote(
-    purge: Pick<PurgeRecord, 'id' | 'jobNumber'>,
-    options: { readonly first: boolean } = { first: false },
-  ): Promise<boolean> {
+  /** Rings the bell for a delayed or parked job; false when it has no job to ring for. */
+  async promote(purge: Pick<PurgeRecord, 'id' | 'jobNumber'>): Promise<boolean> {
     const job = await this.bull.getJob(jobIdOf(purge.id, purge.jobNumber));
     if (job === undefined) return false;
     try {
       await job.promote();
-      if (options.first) await job.changePriority({ priority: 0, lifo: true });
       return true;
     } catch {
       // Not delayed any more: it is waiting or active, so the bell has rung.
       return ['waiting', 'active', 'prioritized'].includes(await job.getState());
+    }
+  }
+
+  /**
+   * Rings for a job that only has to show that its purge is complete, and puts it ahead of a thousand
+   * that have not begun. The purge may be faster than its job: one that is still on its way to the
+   * delayed ones is waited for, or it would sleep through the bell.
+   */
+  async wakeFirst(purge: Pick<PurgeRecord, 'id' | 'jobNumber'>): Promise<void> {
+    for (let tries = 1; tries <= WAKE_TRIES_MAX; tries += 1) {
+      const job = await this.bull.getJob(jobIdOf(purge.id, purge.jobNumber));
+      if (job === undefined) return;
+      try {
+        await job.promote();
+        await job.changePriority({ priority: 0, lifo: true });
+        return;
+      } catch {
+        if ((await job.getState()) !== 'active') return;
+        await new Promise((resolve) => setTimeout(resolve, WAKE_EVERY_MS));
+      }
     }
   }
 

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import type { Config } from '../config/config.ts';
-import { asWorkerId, type PurgeId } from '../domain/ids.ts';
+import { asWorkerId } from '../domain/ids.ts';
+import { KeepList } from '../domain/keep-list.ts';
 import type { PrepareParts } from '../engine/campaign/prepare.ts';
 import { type Failpoint, noFailpoint } from '../engine/failpoints.ts';
 import { IdentityCheck, type Whereabouts } from '../engine/identity-check.ts';
@@ -18,7 +19,7 @@ import { CampaignStore } from '../postgres/ledger/campaigns.ts';
 import { CommandStore } from '../postgres/ledger/commands.ts';
 import { withReconcilerLock } from '../postgres/ledger/locks.ts';
 import { PurgeStore } from '../postgres/ledger/purges.ts';
-import { SweepStore } from '../postgres/ledger/sweeps.ts';
+import { SweepStore, type SweptPurge } from '../postgres/ledger/sweeps.ts';
 import { ledgerVersion, migrateLedger } from '../postgres/migrate.ts';
 import { RowReader } from '../postgres/row-reader.ts';
 import { RowStore } from '../postgres/row-store.ts';
@@ -176,7 +177,7 @@ export async function actOn(observer: Observer, options: ComposeOptions): Promis
  */
 export function engineParts(
   actor: Actor,
-  onSwept: (purgeIds: readonly PurgeId[]) => Promise<void>,
+  onSwept: (purges: readonly SweptPurge[]) => Promise<void>,
   failpoint: Failpoint = noFailpoint,
 ): EngineParts {
   const { config, keyspace } = actor;
@@ -214,7 +215,7 @@ export function engineParts(
             onSwept,
             actor.log,
           ),
-    keep: new Set(config.keep),
+    keep: new KeepList(config.keep),
     limits: config.batch,
     failpoint,
     log: actor.log,

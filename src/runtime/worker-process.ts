@@ -1,6 +1,7 @@
 import type { PurgeId } from '../domain/ids.ts';
 import type { Failpoint } from '../engine/failpoints.ts';
 import { runPurge } from '../engine/run-purge.ts';
+import type { SweptPurge } from '../postgres/ledger/sweeps.ts';
 import { runCommand } from '../queue/commands.ts';
 import { startPurgeWorker } from '../queue/purge-worker.ts';
 import { reconcile } from '../queue/reconcile.ts';
@@ -20,7 +21,7 @@ const WAKE_CHUNK = 100;
 
 /** Workers and a reconciler in this process. The actor stays the caller's, to be closed after. */
 export function startWorker(actor: Actor, failpoint?: Failpoint): RunningWorker {
-  const parts = engineParts(actor, (purgeIds) => wakeSwept(actor, purgeIds), failpoint);
+  const parts = engineParts(actor, (purges) => wakeSwept(actor, purges), failpoint);
   const { queue, log, config } = actor;
   const identity = processIdentity();
   const worker = startPurgeWorker({
@@ -58,13 +59,10 @@ export function startWorker(actor: Actor, failpoint?: Failpoint): RunningWorker 
 }
 
 /** Their jobs need not wait out their delay. */
-async function wakeSwept(actor: Actor, purgeIds: readonly PurgeId[]): Promise<void> {
-  const swept = new Set<string>(purgeIds);
-  const purges = await actor.purges.select({ kind: 'live' });
-  const wake = purges.filter((purge) => swept.has(purge.id));
-  for (let start = 0; start < wake.length; start += WAKE_CHUNK) {
-    const chunk = wake.slice(start, start + WAKE_CHUNK);
-    await Promise.all(chunk.map((purge) => actor.queue.promote(purge, { first: true })));
+async function wakeSwept(actor: Actor, purges: readonly SweptPurge[]): Promise<void> {
+  for (let start = 0; start < purges.length; start += WAKE_CHUNK) {
+    const chunk = purges.slice(start, start + WAKE_CHUNK);
+    await Promise.all(chunk.map((purge) => actor.queue.wakeFirst(purge)));
   }
 }
 

@@ -154,8 +154,8 @@ export class PurgeWorld {
   }
 
   /** A worker process as it runs in production. `failpoint`: `name:count`, where it kills itself. */
-  spawnWorker(options: { readonly failpoint?: string } = {}): WorkerProcess {
-    const worker = startWorkerProcess(this.#made.input, {
+  async spawnWorker(options: { readonly failpoint?: string } = {}): Promise<WorkerProcess> {
+    const worker = await startWorkerProcess(this.#made.input, {
       ...this.#made.environment,
       ...(options.failpoint === undefined ? {} : { TENANT_PURGE_FAILPOINT: options.failpoint }),
     });
@@ -210,7 +210,9 @@ export class PurgeWorld {
       limitMs,
       async () => {
         const purge = await this.find(purgeId);
-        return purge.status === status ? purge : null;
+        if (purge.status === status) return purge;
+        if (isLive(purge.status)) return null;
+        throw new Error(`The purge ended as ${purge.status}: ${JSON.stringify(purge.error)}`);
       },
       async () => {
         const { status: now, stage, error } = await this.find(purgeId);

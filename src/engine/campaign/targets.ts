@@ -1,4 +1,5 @@
 import { type ErrorCode, PurgeError } from '../../domain/errors.ts';
+import { KeepList } from '../../domain/keep-list.ts';
 import { nearestMatch } from '../../domain/near-miss.ts';
 import type { Tenant } from '../../postgres/tenant-directory.ts';
 
@@ -39,8 +40,8 @@ export function resolveTargets(request: TargetRequest, facts: TargetFacts): Targ
   const known = new Map(facts.tenants.map((tenant) => [tenant.id as string, tenant]));
   const refused = checkIds(request.ids, known, request.kind);
   // Upper and lower case protect alike: PostgreSQL prints uuids in lower case, people do not.
-  const keep = new Set(facts.keep.map((id) => id.toLowerCase()));
-  const isKept = (tenant: Tenant): boolean => keep.has(tenant.id.toLowerCase());
+  const keep = new KeepList(facts.keep);
+  const isKept = (tenant: Tenant): boolean => keep.has(tenant.id);
   if (request.kind === 'all-except') {
     const spared = new Set<string>(request.ids);
     const tenants = facts.tenants.filter((tenant) => !spared.has(tenant.id) && !isKept(tenant));

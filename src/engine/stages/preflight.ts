@@ -1,4 +1,5 @@
 import { PurgeError } from '../../domain/errors.ts';
+import { KeepList } from '../../domain/keep-list.ts';
 import type { Plan } from '../../domain/plan.ts';
 import type { CampaignRecord, PurgeRecord } from '../../domain/records.ts';
 import { explainDrift } from '../../planner/fingerprint.ts';
@@ -32,14 +33,8 @@ export async function preflight(
  * The keep list as it is now, and as it was when the campaign was approved; asked again at each level.
  * @throws PurgeError TENANT_KEPT
  */
-export function refuseKept(
-  keep: ReadonlySet<string>,
-  purge: PurgeRecord,
-  campaign: CampaignRecord,
-): void {
-  // Upper and lower case protect alike, as when the campaign was made.
-  const id = purge.tenantId.toLowerCase();
-  if (![...keep, ...campaign.kept].some((kept) => kept.toLowerCase() === id)) return;
+export function refuseKept(keep: KeepList, purge: PurgeRecord, campaign: CampaignRecord): void {
+  if (!keep.has(purge.tenantId) && !new KeepList(campaign.kept).has(purge.tenantId)) return;
   throw new PurgeError(
     'TENANT_KEPT',
     `Purge ${purge.id}: tenant ${purge.tenantId} (${purge.tenantLabel}) is on the keep list.`,

@@ -13,6 +13,12 @@ export interface SweepClaim {
   readonly purges: readonly { readonly purgeId: PurgeId; readonly tenantId: TenantId }[];
 }
 
+/** A purge whose keys are gone; its job can go on. */
+export interface SweptPurge {
+  readonly id: PurgeId;
+  readonly jobNumber: number;
+}
+
 export type SweepClaimAttempt =
   | { readonly kind: 'claimed'; readonly claim: SweepClaim }
   /** Another holder sweeps, or the purges that wait may get company; look again later. */
@@ -187,11 +193,11 @@ export class SweepStore {
   async finish(
     claim: SweepClaim,
     left: { readonly keys: ReadonlyMap<string, number>; readonly rows: ReadonlySet<string> },
-  ): Promise<PurgeId[]> {
+  ): Promise<SweptPurge[]> {
     const tenants = [...left.keys.keys()];
     const counts = [...left.keys.values()];
     const actor = `sweep ${claim.id}`;
-    const { rows } = await sql<{ id: string; swept: boolean }>`
+    const { rows } = await sql<{ id: string; swept: boolean; job_number: number }>`
       with held as (
         update tenant_purge.sweep set finished_at = clock_timestamp()
         where id = ${claim.id} and epoch = ${claim.epoch} and finished_at is null
@@ -211,7 +217,7 @@ export class SweepStore {
             stage = case when f.goes_on and f.clean then 'seal' else p.stage end,
             ended_at = case when f.goes_on and f.clean then clock_timestamp() else p.ended_at end
         from found f where p.id = f.id
-        returning p.id, p.swept, p.status, p.redis_keys_deleted, p.rows_deleted, p.fence),
+        returning p.id, p.swept, p.status, p.job_number, p.redis_keys_deleted, p.rows_deleted, p.fence),
       booked as (
         insert into tenant_purge.batch
           (purge_id, fence, stage, level, kind, table_name, rows, duration_ms, worker)
@@ -221,8 +227,10 @@ export class SweepStore {
         insert into tenant_purge.event (purge_id, kind, actor, fence, details)
         select id, 'completed', ${actor}, fence, jsonb_build_object('rows', rows_deleted)
         from settled where status = 'completed')
-      select id, swept from settled`.execute(this.#ledger);
-    return rows.filter((row) => row.swept).map((row) => asPurgeId(row.id));
+      select id, swept, job_number from settled`.execute(this.#ledger);
+    return rows
+      .filter((row) => row.swept)
+      .map((row) => ({ id: asPurgeId(row.id), jobNumber: row.job_number }));
   }
 }
 

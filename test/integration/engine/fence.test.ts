@@ -32,7 +32,7 @@ test('19. of two runs of one purge the second takes the fence and the first comm
   let second: Promise<unknown> | null = null;
   const first = await world.run(purge.id, {
     parts: world.engine(
-      actAt('batch-committed', 4, async () => {
+      actAt('batch-committed', 20, async () => {
         second = world.run(purge.id);
         await until('the second run has claimed', 5_000, async () =>
           (await world.find(purge.id)).fence > 1 ? true : null,
@@ -86,7 +86,7 @@ test('19. a worker process frozen in mid-batch commits nothing once another has 
     `select from public.messages where ctid = (select max(m.ctid) from public.messages m
      join public.conversations c on c.id = m.conversation_id where c.tenant_id = 'doomed') for update`,
   );
-  const frozen = world.spawnWorker();
+  const frozen = await world.spawnWorker();
   await until('the delete waits for the row', 15_000, async () =>
     (await world.value(
       `select count(*)::int from pg_stat_activity where wait_event_type = 'Lock'
