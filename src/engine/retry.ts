@@ -1,7 +1,7 @@
 import { PurgeError } from '../domain/errors.ts';
 import { type DatabaseFault, readFault } from '../postgres/sqlstate.ts';
 
-/** Tries of the same batch before the purge is given back as interrupted; about 6 s together. */
+/** Tries of the same batch before the purge is given back as interrupted; about 3 s of waiting. */
 const TRIES_MAX = 6;
 const FIRST_WAIT_MS = 100;
 const WAIT_MAX_MS = 3_000;

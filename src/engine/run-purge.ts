@@ -14,6 +14,7 @@ import { whyNotWritten } from './stop.ts';
 /** A waiting purge looks again this often, should nobody wake its job. */
 const SWEEP_LOOK_MS = 10_000;
 const NOT_NOW_MS = 5_000;
+const DUE_LOOK_MIN_MS = 500;
 
 /**
  * Runs one purge as far as it gets: claim, preflight, levels, Redis, verify, seal. Safe to call twice
@@ -50,12 +51,21 @@ async function declined(parts: EngineParts, purge: PurgeRecord): Promise<Outcome
     // Its holder will settle it, or the reconciler will.
     return { kind: 'not-now', lookAgainInMs: NOT_NOW_MS };
   }
+  if (isWaitingStatus(purge.status)) {
+    // Promoted before its time, perhaps with many others: the delay that was asked for stands. The
+    // server's clock decides; this host's only says when to look again.
+    const dueInMs = purge.dueAt.getTime() - Date.now();
+    return { kind: 'not-now', lookAgainInMs: Math.max(dueInMs, DUE_LOOK_MIN_MS) };
+  }
   if (purge.status === 'completed') {
     // The sweep that served it has sealed it; or this is a second job, which may show the report too.
     return { kind: 'completed', report: await makePurgeReport(parts, purge, []) };
   }
   return { kind: 'superseded', reason: `purge is ${purge.status}` };
 }
+
+const isWaitingStatus = (status: PurgeRecord['status']): boolean =>
+  status === 'queued' || status === 'scheduled' || status === 'interrupted';
 
 type Claimed = Extract<Awaited<ReturnType<EngineParts['purges']['claim']>>, { kind: 'claimed' }>;
 

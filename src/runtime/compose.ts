@@ -280,6 +280,10 @@ function prepareParts(
       const busy = await new CampaignStore(database).busyTenants(tenantTable, ids);
       return new Set(busy.map(({ tenantId }) => tenantId));
     },
+    formerTenants: async (tenantTable, ids) => {
+      if ((await ledgerVersion(database)) === null) return [];
+      return new CampaignStore(database).formerTenants(tenantTable, ids);
+    },
   };
 }
 

@@ -26,6 +26,11 @@ export interface PrepareParts {
     tenantTable: string,
     ids: readonly TenantId[],
   ) => Promise<ReadonlySet<string>>;
+  /** Of these ids those that the ledger knows as tenants that were purged before. */
+  readonly formerTenants: (
+    tenantTable: string,
+    ids: readonly string[],
+  ) => Promise<readonly Tenant[]>;
 }
 
 /** One tenant of a campaign, counted. */
@@ -57,11 +62,13 @@ export async function prepareCampaign(
   return inTransaction(parts.database.pool, READ_ONLY, async (client) => {
     const plan = makePlan(await readCatalogue(client), parts.rules);
     const everyone = await listTenants(client, plan.tenant);
+    const { table } = plan.tenant;
+    const former = await parts.formerTenants(table, request.ids);
     const busy = await parts.busyTenants(
-      plan.tenant.table,
-      everyone.map((tenant) => tenant.id),
+      table,
+      [...former, ...everyone].map((tenant) => tenant.id),
     );
-    const targets = resolveTargets(request, { tenants: everyone, keep: parts.keep, busy });
+    const targets = resolveTargets(request, { tenants: everyone, former, keep: parts.keep, busy });
     const ids = targets.tenants.map((tenant) => tenant.id);
     const rows = await parts.reader.countPerTenant(client, plan, ids);
     const keys = (await parts.keyspace?.count(new Set<string>(ids))) ?? new Map<string, number>();

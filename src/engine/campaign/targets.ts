@@ -24,6 +24,8 @@ export interface Targets {
 export interface TargetFacts {
   /** Every tenant there is. */
   readonly tenants: readonly Tenant[];
+  /** Of the named ids those that were purged before: the tenant row may be gone, and rows be left. */
+  readonly former: readonly Tenant[];
   /** Keep list, ids as written by people. */
   readonly keep: readonly string[];
   /** Tenants with a live purge. */
@@ -37,7 +39,10 @@ const WILDCARD = /[*?%]/;
  * campaign: a list with a mistake in it is a list to be read again. Pure.
  */
 export function resolveTargets(request: TargetRequest, facts: TargetFacts): Targets {
-  const known = new Map(facts.tenants.map((tenant) => [tenant.id as string, tenant]));
+  const former = request.kind === 'tenants' ? facts.former : [];
+  const known = new Map(
+    [...former, ...facts.tenants].map((tenant) => [tenant.id as string, tenant]),
+  );
   const refused = checkIds(request.ids, known, request.kind);
   // Upper and lower case protect alike: PostgreSQL prints uuids in lower case, people do not.
   const keep = new KeepList(facts.keep);

@@ -70,7 +70,8 @@ export class CampaignStore {
           })
           .returning('id')
           .executeTakeFirstOrThrow();
-        const dueAt = new Date(Date.now() + request.delayMs);
+        // The server's clock: a host whose clock runs ahead must not hold its purges back.
+        const dueAt = sql<Date>`clock_timestamp() + ${request.delayMs} * interval '1 millisecond'`;
         const created: { purgeId: PurgeId; tenantId: TenantId }[] = [];
         for (let start = 0; start < request.purges.length; start += CHUNK) {
           const rows = await trx
@@ -185,5 +186,22 @@ export class CampaignStore {
       .where('status', 'in', [...LIVE_STATUSES])
       .execute();
     return rows.map((row) => ({ tenantId: row.tenant_id as TenantId, purgeId: asPurgeId(row.id) }));
+  }
+
+  /** Of these ids those that had a purge before, with the label they had then. */
+  async formerTenants(
+    tenantTable: string,
+    ids: readonly string[],
+  ): Promise<{ readonly id: TenantId; readonly label: string }[]> {
+    const rows = await this.#database.ledger
+      .selectFrom('tenant_purge.purge')
+      .distinctOn('tenant_id')
+      .select(['tenant_id', 'tenant_label'])
+      .where('tenant_table', '=', tenantTable)
+      .where(sql<boolean>`tenant_id = any(${[...ids]}::text[])`)
+      .orderBy('tenant_id')
+      .orderBy('created_at', 'desc')
+      .execute();
+    return rows.map((row) => ({ id: row.tenant_id as TenantId, label: row.tenant_label }));
   }
 }

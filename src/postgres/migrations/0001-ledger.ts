@@ -192,6 +192,10 @@ BEGIN
   PERFORM set_config('lock_timeout', p_lock_ms::text, true),
           set_config('statement_timeout', p_statement_ms::text, true),
           set_config('idle_in_transaction_session_timeout', p_idle_ms::text, true);
+  IF NOT current_setting('track_counts')::boolean THEN
+    RAISE EXCEPTION 'track_counts is off, so rows that go by a cascade would not be noticed'
+      USING ERRCODE = 'TP006', HINT = 'Switch track_counts on for this role and database.';
+  END IF;
   PERFORM pg_advisory_xact_lock_shared(1953525093, 0);
   PERFORM pg_advisory_xact_lock_shared(1953525094, hashtext(p_purge::text));
   SELECT status, fence INTO v_status, v_fence FROM tenant_purge.purge WHERE id = p_purge;
@@ -220,6 +224,7 @@ BEGIN
       WHERE b.purge_id = p_purge AND b.kind = 'delete' AND b.table_name <> 'redis'), 0) END,
     started_at = coalesce(started_at, clock_timestamp())
   WHERE id = p_purge AND status IN ('queued', 'scheduled', 'interrupted', 'running')
+    AND due_at <= clock_timestamp()
     -- One that waits for the sweep stays with the sweep's holder.
     AND NOT (stage = 'redis' AND NOT swept)
     AND NOT (SELECT stopped FROM tenant_purge.control)

@@ -42,7 +42,7 @@ test.each([
       const ended = await world.untilEnded(60_000);
 
       expect(ended.map(({ error }) => error).filter((error) => error !== null)).toEqual([]);
-    expect(new Set(ended.map(({ status }) => status))).toEqual(new Set(['completed']));
+      expect(new Set(ended.map(({ status }) => status))).toEqual(new Set(['completed']));
       expect(await catalogueChecksum(world.pool, { except: [] })).toEqual(rowsBefore);
       expect(await redisChecksum(world.redis, { except: [] })).toEqual(keysBefore);
       const { rows: ledger } = await world.pool.query(

@@ -13,6 +13,7 @@ const ACME = 'a3f1c2d4-0000-4000-8000-00000000000a';
 
 const facts = (more: Partial<TargetFacts> = {}): TargetFacts => ({
   tenants: [tenant('1'), tenant('10'), tenant(ACME, 'Acme')],
+  former: [],
   keep: [],
   busy: new Set(),
   ...more,
@@ -46,6 +47,12 @@ describe('Tenants named one by one', () => {
 
   it('are not wildcards where a tenant has that very id', () => {
     expect(idsOf(named('1*'), { tenants: [tenant('1*'), tenant('10')] })).toEqual(['1*']);
+  });
+
+  it('may be named again for what they left, once their own row is gone', () => {
+    const more = { former: [tenant('99', 'Gone Ltd')] };
+    expect(idsOf(named('99'), more)).toEqual(['99']);
+    expect(idsOf(allExcept(), more)).not.toContain('99');
   });
 
   it('are refused where they are kept, in whatever case the keep list spells them', () => {
