@@ -12,13 +12,18 @@ import { makeTenantPurge, type TenantPurge } from './tenant-purge.ts';
 
 const DATA_DIR = '.data/demo';
 const SEEDED_FRESH = { fresh: true } as const;
+const PARENT_LOOK_MS = 1_000;
 
 const interrupted = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => interrupted.abort());
 }
-// Signals alone do not keep the process; the servers and children do not either.
-const keepAlive = setInterval(() => undefined, 2 ** 30);
+// Also keeps the process: signals, servers and children do not. A demo whose npm was killed has nobody
+// left who could end it.
+const parent = process.ppid;
+const keepAlive = setInterval(() => {
+  if (process.ppid !== parent) interrupted.abort();
+}, PARENT_LOOK_MS);
 process.exitCode = await main();
 clearInterval(keepAlive);
 
