@@ -104,6 +104,7 @@ async function passOverHeap(
     max: Math.max(1, Math.floor(limits.maxRows / rowsPerBlock)),
   };
   let size = Math.min(FIRST_BLOCKS, sizeLimits.max);
+  let batches = 0;
   let checkpoint = start;
   while (checkpoint.nextBlock < leaf.blocks) {
     const from = checkpoint.nextBlock;
@@ -115,8 +116,9 @@ async function passOverHeap(
       continue;
     }
     checkpoint = { ...next, rows: result.checkpointRows };
+    batches += 1;
     // A short last range says nothing about the speed of a full one.
-    if (to - from === size) size = nextBatchSize(size, result.durationMs, sizeLimits);
+    if (to - from === size) size = nextBatchSize(size, { ...result, batches }, sizeLimits);
   }
   return checkpoint;
 }
@@ -131,6 +133,7 @@ async function passOverIndex(
   const { limits } = run.parts;
   const sizeLimits: BatchSizeLimits = { targetMs: limits.targetMs, min: 1, max: limits.maxRows };
   let size = Math.min(FIRST_ROWS, sizeLimits.max);
+  let batches = 0;
   let checkpoint = start;
   for (;;) {
     const page = { fromBlock: checkpoint.nextBlock, limit: PAGE_ROWS };
@@ -152,8 +155,10 @@ async function passOverIndex(
         continue;
       }
       checkpoint = { ...next, rows: result.checkpointRows };
+      batches += 1;
       index += range.tids.length;
-      if (range.tids.length === size) size = nextBatchSize(size, result.durationMs, sizeLimits);
+      if (range.tids.length === size)
+        size = nextBatchSize(size, { ...result, batches }, sizeLimits);
     }
     if (tids.length < PAGE_ROWS) return checkpoint;
     // A full page ended inside its last block, whose other rows the next page begins with. Only

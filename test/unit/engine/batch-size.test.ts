@@ -3,16 +3,24 @@ import { describe, expect, it } from 'vitest';
 import { halveBatchSize, nextBatchSize } from '../../../src/engine/batch-size.ts';
 
 const limits = { targetMs: 250, min: 1, max: 10_000 };
+/** A batch well after the first ones. */
+const later = (durationMs: number) => ({ durationMs, batches: 10 });
 
 describe('The next batch', () => {
   it('stays as it is where the last one met its target', () => {
-    expect(nextBatchSize(1_000, 250, limits)).toBe(1_000);
+    expect(nextBatchSize(1_000, later(250), limits)).toBe(1_000);
   });
 
   it('at most doubles, and at worst halves, whatever one batch took', () => {
-    expect(nextBatchSize(1_000, 1, limits)).toBe(2_000);
-    expect(nextBatchSize(1_000, 0, limits)).toBe(2_000);
-    expect(nextBatchSize(1_000, 60_000, limits)).toBe(500);
+    expect(nextBatchSize(1_000, later(1), limits)).toBe(2_000);
+    expect(nextBatchSize(1_000, later(0), limits)).toBe(2_000);
+    expect(nextBatchSize(1_000, later(60_000), limits)).toBe(500);
+  });
+
+  it('grows faster at the beginning, when nothing is known of the table yet', () => {
+    expect(nextBatchSize(100, { durationMs: 1, batches: 1 }, limits)).toBe(800);
+    expect(nextBatchSize(100, { durationMs: 50, batches: 1 }, limits)).toBe(500);
+    expect(nextBatchSize(100, { durationMs: 1, batches: 3 }, limits)).toBe(200);
   });
 
   it('comes to its target within a few batches, however far the first was from it', () => {
@@ -21,7 +29,11 @@ describe('The next batch', () => {
         // A table that takes 250 ms for `fit` rows.
         let size = first;
         for (let batch = 0; batch < 20; batch += 1) {
-          size = nextBatchSize(size, (size * 250) / fit, limits);
+          size = nextBatchSize(
+            size,
+            { durationMs: (size * 250) / fit, batches: batch + 1 },
+            limits,
+          );
         }
         expect(Math.abs(size - fit)).toBeLessThanOrEqual(1);
       }),
@@ -31,7 +43,7 @@ describe('The next batch', () => {
   it('stays within its bounds', () => {
     assert(
       property(integer({ min: 1, max: 10_000 }), integer({ min: 0, max: 100_000 }), (size, ms) => {
-        const next = nextBatchSize(size, ms, limits);
+        const next = nextBatchSize(size, later(ms), limits);
         expect(next).toBeGreaterThanOrEqual(limits.min);
         expect(next).toBeLessThanOrEqual(limits.max);
       }),
