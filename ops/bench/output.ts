@@ -7,7 +7,11 @@ export function printTable(
   reports: Readonly<Record<string, Comparison>>,
   settings: Settings,
 ): void {
-  const table = new Table({ head: ['benchmark', 'ours', 'plain', 'ratio', 'wanted', ''] });
+  const table = new Table({
+    head: ['benchmark', 'ours', 'plain', 'ratio', 'wanted', ''],
+    // No colours: the figures go into files and notes.
+    style: { head: [], border: [] },
+  });
   for (const [name, report] of Object.entries(reports)) {
     const { ours, plain, ratio, wanted, met } = report;
     table.push([name, `${ours} s`, `${plain} s`, ratio, `≥ ${wanted}`, met ? 'met' : 'MISSED']);

@@ -1,12 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { catalogueChecksum, redisChecksum } from '../support/catalogue-checksum.ts';
-import {
-  createWorld,
-  type LedgerRows,
-  makeTemplate,
-  type PurgeWorld,
-} from '../support/purge-world.ts';
+import type { LedgerRows, PurgeWorld } from '../support/purge-world.ts';
 import { addTenant, createSmallApplication } from '../support/small-application.ts';
+import { createWorld, makeTemplate } from '../support/test-world.ts';
 
 // Scenarios 16 and 18: each boundary has a database, a Redis and a queue of its own.
 const DOOMED = 'doomed';

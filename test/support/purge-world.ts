@@ -12,20 +12,25 @@ import { prepareCampaign } from '../../src/engine/campaign/prepare.ts';
 import { type Failpoint, noFailpoint } from '../../src/engine/failpoints.ts';
 import type { EngineParts, RunControl } from '../../src/engine/parts.ts';
 import { runPurge } from '../../src/engine/run-purge.ts';
+import { type Database, openDatabase } from '../../src/postgres/database.ts';
+import { PurgeStore } from '../../src/postgres/ledger/purges.ts';
 import { enqueueCampaign } from '../../src/queue/enqueue.ts';
 import { plantRedisIdentity } from '../../src/redis/identity.ts';
 import { type Actor, composeActor, engineParts } from '../../src/runtime/compose.ts';
 import { type RunningWorker, startWorker } from '../../src/runtime/worker-process.ts';
-import { createDatabase } from './postgres.ts';
-import { claimRedisDatabase } from './redis.ts';
 import { until } from './until.ts';
 import { startWorkerProcess, type WorkerProcess } from './worker-process.ts';
 
 export interface WorldOptions {
-  /** Database to copy, as `makeTemplate` gives it. */
-  readonly template: string;
   readonly config?: Partial<ConfigInput>;
   readonly environment?: Readonly<Record<string, string>>;
+}
+
+/** Where a world stands; `drop` removes it. */
+export interface WorldPlace {
+  readonly databaseUrl: string;
+  readonly redisUrl: string;
+  drop(): Promise<void>;
 }
 
 /** Rows per table that the ledger's batches say were deleted. */
@@ -34,21 +39,8 @@ export type LedgerRows = Readonly<Record<string, number>>;
 /** Stalled jobs come back, lost jobs are found, within a second or two. */
 const FAST_WORKER = { slots: 1, lockMs: 1_000, reconcileMs: 300 };
 
-/** A database that tests copy, so that the application is built once a file. */
-export async function makeTemplate(
-  build: (url: string) => Promise<void>,
-): Promise<{ readonly name: string; drop(): Promise<void> }> {
-  const database = await createDatabase({ name: 'template' });
-  await build(database.url);
-  return database;
-}
-
-/** An application with its own PostgreSQL database, Redis database and queue. */
-export async function createWorld(options: WorldOptions): Promise<PurgeWorld> {
-  const [database, redisDatabase] = await Promise.all([
-    createDatabase({ name: 'world', template: options.template }),
-    claimRedisDatabase(),
-  ]);
+/** The program over an application's own PostgreSQL database, Redis database and queue. */
+export async function openWorld(place: WorldPlace, options: WorldOptions): Promise<PurgeWorld> {
   const input = {
     tenant: { table: 'public.tenants', key: 'id' },
     ...options.config,
@@ -61,17 +53,20 @@ export async function createWorld(options: WorldOptions): Promise<PurgeWorld> {
     worker: { ...FAST_WORKER, ...options.config?.worker },
   };
   const environment = {
-    DATABASE_URL: database.url,
-    REDIS_URL: redisDatabase.url,
+    DATABASE_URL: place.databaseUrl,
+    REDIS_URL: place.redisUrl,
     ENVIRONMENT: 'test',
     LOG_LEVEL: 'silent',
     ...options.environment,
   };
   const config = parseConfig(input, environment, null);
   const actor = await composeActor(config, { role: 'test' });
-  return new PurgeWorld({ actor, config, input, environment }, async () => {
-    await Promise.all([database.drop(), redisDatabase.release()]);
+  const observer = await openDatabase({
+    url: place.databaseUrl,
+    connectionsMax: 2,
+    applicationName: 'test observer',
   });
+  return new PurgeWorld({ actor, config, input, environment }, observer, () => place.drop());
 }
 
 interface Made {
@@ -88,15 +83,20 @@ export class PurgeWorld {
   readonly pool: Pool;
   readonly redis: Redis;
   readonly #made: Made;
+  /** The ledger as another program sees it: tests end the worker's own connections. */
+  readonly #database: Database;
+  readonly #purges: PurgeStore;
   readonly #drop: () => Promise<void>;
   readonly #workers = new Set<RunningWorker>();
   readonly #processes = new Set<WorkerProcess>();
   readonly #actors: Actor[] = [];
 
-  constructor(made: Made, drop: () => Promise<void>) {
+  constructor(made: Made, database: Database, drop: () => Promise<void>) {
     this.#made = made;
     this.actor = made.actor;
     this.config = made.config;
+    this.#database = database;
+    this.#purges = new PurgeStore(database);
     this.#drop = drop;
     this.pool = new Pool({ connectionString: made.config.databaseUrl, max: 4 });
     this.pool.on('error', () => undefined);
@@ -141,7 +141,7 @@ export class PurgeWorld {
   }
 
   async find(purgeId: PurgeId): Promise<PurgeRecord> {
-    const purge = await this.actor.purges.find(purgeId);
+    const purge = await this.#purges.find(purgeId);
     if (purge === null) throw new Error(`no purge ${purgeId}`);
     return purge;
   }
@@ -194,7 +194,7 @@ export class PurgeWorld {
   /** Waits until none of the purges is live. */
   async untilEnded(limitMs = 30_000): Promise<PurgeRecord[]> {
     return until('every purge has ended', limitMs, async () => {
-      const purges = await this.actor.purges.select({ kind: 'all' });
+      const purges = await this.#purges.select({ kind: 'all' });
       return purges.some(({ status }) => isLive(status)) ? null : purges;
     });
   }
@@ -254,7 +254,7 @@ export class PurgeWorld {
     await Promise.all([...this.#workers].map((worker) => worker.stop()));
     await Promise.all([this.actor, ...this.#actors].map((actor) => actor.close()));
     this.redis.disconnect();
-    await this.pool.end();
+    await Promise.all([this.pool.end(), this.#database.close()]);
     await this.#drop();
   }
 }

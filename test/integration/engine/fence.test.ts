@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
-import { actAt, createWorld, makeTemplate, type PurgeWorld } from '../../support/purge-world.ts';
+import { actAt, type PurgeWorld } from '../../support/purge-world.ts';
 import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createWorld, makeTemplate } from '../../support/test-world.ts';
 import { until } from '../../support/until.ts';
 
 let template: Awaited<ReturnType<typeof makeTemplate>>;
@@ -29,11 +30,11 @@ const outOfOrder = (): Promise<unknown> =>
 test('19. of two runs of one purge the second takes the fence and the first commits nothing more', async () => {
   const purge = await world.enqueueOne('doomed');
   const before = await catalogueChecksum(world.pool, { except: ['doomed'] });
-  let second: Promise<unknown> | null = null;
+  const second: Promise<unknown>[] = [];
   const first = await world.run(purge.id, {
     parts: world.engine(
       actAt('batch-committed', 20, async () => {
-        second = world.run(purge.id);
+        second.push(world.run(purge.id));
         await until('the second run has claimed', 5_000, async () =>
           (await world.find(purge.id)).fence > 1 ? true : null,
         );
@@ -41,7 +42,7 @@ test('19. of two runs of one purge the second takes the fence and the first comm
     ),
   });
   expect(first.kind).toBe('superseded');
-  expect(await second).toMatchObject({ kind: 'awaiting-sweep' });
+  expect(await second[0]).toMatchObject({ kind: 'awaiting-sweep' });
   expect(await outOfOrder()).toBe(0);
   const counted = await world.ledgerRows(purge.id);
   expect(counted).toMatchObject({ 'public.messages': 24, 'public.agents': 12, 'app.events': 12 });
@@ -56,11 +57,11 @@ test('19. of two runs of one purge the second takes the fence and the first comm
 
 test('19. a claim waits for the batch in flight, which then counts, and the next one is refused', async () => {
   const purge = await world.enqueueOne('doomed');
-  let claimed: Promise<unknown> | null = null;
+  const claimed: Promise<unknown>[] = [];
   const first = world.run(purge.id, {
     parts: world.engine(
       actAt('before-commit', 3, async () => {
-        claimed = world.run(purge.id);
+        claimed.push(world.run(purge.id));
         await until('the claim waits for the lock', 5_000, async () =>
           (await world.value(
             `select count(*)::int from pg_locks where locktype = 'advisory' and not granted`,
@@ -72,7 +73,7 @@ test('19. a claim waits for the batch in flight, which then counts, and the next
     ),
   });
   expect((await first).kind).toBe('superseded');
-  await claimed;
+  expect(await claimed[0]).toMatchObject({ kind: 'awaiting-sweep' });
   expect(await outOfOrder()).toBe(0);
   expect(await world.ledgerRows(purge.id)).toMatchObject({ 'public.messages': 24 });
 });

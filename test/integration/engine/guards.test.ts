@@ -5,8 +5,9 @@ import { TRANSITIONS } from '../../../src/domain/purge.ts';
 import { IDENTITY_KEY } from '../../../src/redis/identity.ts';
 import { engineParts } from '../../../src/runtime/compose.ts';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
-import { actAt, createWorld, makeTemplate, type PurgeWorld } from '../../support/purge-world.ts';
+import { actAt, type PurgeWorld } from '../../support/purge-world.ts';
 import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createWorld, makeTemplate } from '../../support/test-world.ts';
 
 let template: Awaited<ReturnType<typeof makeTemplate>>;
 beforeAll(async () => {
@@ -142,12 +143,13 @@ test('a tenant has one live purge at a time, also when two campaigns are made at
   await expect(world.enqueueOne('doomed')).rejects.toThrow('TENANT_BUSY');
 });
 
+const lines = (edges: readonly { from: string; to: string; cause: string }[]): string[] =>
+  edges.map(({ from, to, cause }) => `${from} > ${to}: ${cause}`).sort();
+
 test('the transitions of the program and of the database are the same', async () => {
   const { rows } = await world.pool.query(
     'select from_status as "from", to_status as "to", cause from tenant_purge.transition',
   );
-  const lines = (edges: readonly { from: string; to: string; cause: string }[]): string[] =>
-    edges.map(({ from, to, cause }) => `${from} > ${to}: ${cause}`).sort();
   expect(lines(rows)).toEqual(lines(TRANSITIONS));
 });
 

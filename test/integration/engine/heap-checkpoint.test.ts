@@ -1,8 +1,9 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { PurgeId } from '../../../src/domain/ids.ts';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
-import { createWorld, makeTemplate, type PurgeWorld } from '../../support/purge-world.ts';
+import type { PurgeWorld } from '../../support/purge-world.ts';
 import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createWorld, makeTemplate } from '../../support/test-world.ts';
 
 let template: Awaited<ReturnType<typeof makeTemplate>>;
 beforeAll(async () => {
@@ -100,23 +101,6 @@ test('14. a partitioned table is emptied leaf by leaf, its checkpoint names the 
   await world.pool.query('vacuum full app.events_2025');
   await finish(id);
   expect(await world.ledgerRows(id)).toEqual(FULL);
-});
-
-test('14. leaves whose names a collation orders in its own way are all visited', async () => {
-  const quoted = 'app."events-B"';
-  await start(`
-    alter table app.events_2026 rename to "events-B";
-    alter table app.events_2025 rename to events_a`);
-  // The collation of most servers puts events_a before "events-B", byte order the other way round.
-  const { id } = await world.enqueueOne('doomed');
-  await world.pool.query(
-    `insert into app.events select 'doomed', d, 'late' from unnest(array['2025-05-05', '2026-05-05']::date[]) d`,
-  );
-  expect(
-    await world.value(`select count(*)::int from ${quoted} where tenant_id = 'doomed'`),
-  ).toBeGreaterThan(0);
-  await finish(id);
-  expect(await world.ledgerRows(id)).toEqual({ ...FULL, 'app.events': 8 });
 });
 
 test('a tenant in large tables is found by its index, in batches of addresses', async () => {

@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
-import { createWorld, makeTemplate, type PurgeWorld } from '../../support/purge-world.ts';
+import type { PurgeWorld } from '../../support/purge-world.ts';
 import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createWorld, makeTemplate } from '../../support/test-world.ts';
 
 let template: Awaited<ReturnType<typeof makeTemplate>>;
 beforeAll(async () => {

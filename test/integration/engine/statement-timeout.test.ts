@@ -1,0 +1,90 @@
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
+import type { PurgeWorld } from '../../support/purge-world.ts';
+import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createWorld, makeTemplate } from '../../support/test-world.ts';
+
+let template: Awaited<ReturnType<typeof makeTemplate>>;
+beforeAll(async () => {
+  template = await makeTemplate(async (url) => {
+    await createSmallApplication(url);
+    await addTenant(url, 'kept', 1);
+    await addTenant(url, 'doomed', 2);
+    await addTenant(url, 'wide', 40);
+  });
+});
+afterAll(() => template.drop());
+
+let world: PurgeWorld;
+afterEach(() => world.close());
+
+/** Every row of events takes this long to delete. */
+const slowRows = (seconds: number, condition = 'true'): string => `
+  create function app.slow() returns trigger language plpgsql as $$ begin
+    if ${condition} then perform pg_sleep(${seconds}); end if; return old; end $$;
+  create trigger slow before delete on app.events for each row execute function app.slow()`;
+
+test('27. a batch that exceeds the statement timeout is halved until it fits', async () => {
+  world = await createWorld({
+    template: template.name,
+    config: { batch: { maxRows: 1_000, statementTimeoutMs: 300, targetMs: 10_000 } },
+  });
+  await world.pool.query(slowRows(0.02));
+  const before = await catalogueChecksum(world.pool, { except: ['wide'] });
+  const { id } = await world.enqueueOne('wide');
+  world.startWorker();
+  await world.untilStatus(id, 'completed', 30_000);
+  expect(await catalogueChecksum(world.pool, { except: [] })).toEqual(before);
+  expect(await world.ledgerRows(id)).toMatchObject({ 'app.events': 40 });
+  const slowest = await world.value(
+    `select max(duration_ms) from tenant_purge.batch where table_name = 'app.events'`,
+  );
+  expect(slowest).toBeLessThan(600);
+});
+
+test('27. a row that cannot be deleted within the timeout is named, and nothing tries it for ever', async () => {
+  world = await createWorld({
+    template: template.name,
+    config: { batch: { maxRows: 1_000, statementTimeoutMs: 200 } },
+  });
+  await world.pool.query(slowRows(60, `old.tenant_id = 'doomed'`));
+  const { id } = await world.enqueueOne('doomed');
+  const outcome = await world.run(id);
+  expect(outcome).toMatchObject({ kind: 'failed', error: { code: 'POISON_ROW' } });
+  expect((await world.find(id)).error?.message).toMatch(/block \d+ of app\.events_202\d/);
+});
+
+test('27. a small tenant too slow for one transaction goes by batches', async () => {
+  world = await createWorld({
+    template: template.name,
+    config: { batch: { smallPurgeRows: 5_000, maxRows: 1_000, statementTimeoutMs: 300 } },
+  });
+  await world.pool.query(slowRows(0.02));
+  const before = await catalogueChecksum(world.pool, { except: ['wide'] });
+  const { id } = await world.enqueueOne('wide');
+  world.startWorker();
+  await world.untilStatus(id, 'completed', 30_000);
+  expect(await catalogueChecksum(world.pool, { except: [] })).toEqual(before);
+});
+
+test('28. a row locked by the application holds the purge up, and it goes on when it is free', async () => {
+  world = await createWorld({
+    template: template.name,
+    config: { batch: { lockTimeoutMs: 50 } },
+  });
+  const before = await catalogueChecksum(world.pool, { except: ['doomed'] });
+  const { id } = await world.enqueueOne('doomed');
+  const holder = await world.pool.connect();
+  await holder.query('begin');
+  await holder.query(`select from app.events where tenant_id = 'doomed' for update`);
+  const parts = world.engine(async (point) => {
+    if (point !== 'before-batch') return;
+    tries += 1;
+    // Once the batch has been refused for its lock and tried again, the application is done.
+    if (tries === 8) await holder.query('rollback');
+  });
+  let tries = 0;
+  expect((await world.run(id, { parts })).kind).toBe('awaiting-sweep');
+  holder.release();
+  expect(await catalogueChecksum(world.pool, { except: [] })).toEqual(before);
+});
