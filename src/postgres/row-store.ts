@@ -79,7 +79,7 @@ export class RowStore {
    */
   async runBatch(batch: Batch): Promise<BatchResult> {
     const { step, fence } = batch;
-    const doomed = `${ownedRows(step.path, 't', batch.tenantId)} and ${rangeCondition(batch.range)}`;
+    const doomed = `${ownedByAddress(step, batch.tenantId)} and ${rangeCondition(batch.range)}`;
     const changes = [{ step, sql: changeStatement(step, batch.leaf, doomed) }];
     return this.#change(fence, batch.limits, changes, (counts, durationMs) => {
       const rows = counts[0] ?? 0;
@@ -243,12 +243,24 @@ function clearStatement(step: ClearStep, target: string, doomed: string): string
     where ${doomed} and (${columns(step.columns)}) is distinct from (${step.columns.map(() => 'null').join(', ')})`;
 }
 
+/**
+ * The tenant's rows, to be found by their addresses. IS TRUE keeps the tenant column's index out of it:
+ * for 8,000 of 80,000 addresses the planner preferred the index, and every batch read all that the
+ * batches before it had deleted. Behind a hop it would turn the join into a sub-plan for each row.
+ */
+function ownedByAddress(step: PlanStep, tenantId: TenantId): string {
+  const owned = ownedRows(step.path, 't', tenantId);
+  return step.path.hops.length === 0 ? `(${owned}) is true` : owned;
+}
+
 function rangeCondition(range: BatchRange): string {
   switch (range.kind) {
     case 'blocks':
       return `t.ctid >= '(${range.from},0)' and t.ctid < '(${range.to},0)'`;
     case 'rows':
-      return `t.ctid = any(${literal(`{${range.tids.map((tid) => `"${tid}"`).join(',')}}`)}::tid[])`;
+      // The bounds offer a range scan, where so many addresses would make a scan of the table look cheap.
+      return `t.ctid >= ${literal(range.tids.at(0) ?? '')} and t.ctid <= ${literal(range.tids.at(-1) ?? '')}
+        and t.ctid = any(${literal(`{${range.tids.map((tid) => `"${tid}"`).join(',')}}`)}::tid[])`;
     default:
       return range satisfies never;
   }

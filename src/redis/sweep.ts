@@ -4,7 +4,7 @@ import { toKeyBytes } from './byte-text.ts';
 import { createKeyOwner } from './key-owner.ts';
 import { type KeyTemplate, scanPattern } from './key-template.ts';
 import { FIRST_CURSOR, scanKeyspace } from './keyspace.ts';
-import { awaitReply, toRedisError } from './redis-error.ts';
+import { awaitReply } from './redis-error.ts';
 import { readServerInfo } from './server-info.ts';
 
 /** Keys per UNLINK pipeline: what may still go after a stop was asked for. */
@@ -111,16 +111,13 @@ async function sweepOnce<Id extends string>(
   const handleChunk = async (): Promise<void> => {
     throwIfStopped(options.signal);
     const chunk = waiting.splice(0, PIPELINE_KEYS_MAX);
-    const { deleted, failure } = await deleteAdmitted(options, totals, chunk);
-    if (failure === null) {
-      pages = pages.map((page) => ({ ...page, waiting: page.waiting - chunk.length }));
-      handled = pages.findLast((page) => page.waiting <= 0)?.cursor ?? handled;
-      pages = pages.filter((page) => page.waiting > 0);
-    }
+    const deleted = await deleteAdmitted(options, totals, chunk);
+    pages = pages.map((page) => ({ ...page, waiting: page.waiting - chunk.length }));
+    handled = pages.findLast((page) => page.waiting <= 0)?.cursor ?? handled;
+    pages = pages.filter((page) => page.waiting > 0);
     const cursor = cursorToken(start.runId, handled);
     const { scanned, dropped } = totals;
     await options.onProgress({ cursor, scanned, deleted, dropped });
-    if (failure !== null) throw failure;
   };
 
   throwIfStopped(options.signal);
@@ -139,12 +136,17 @@ async function sweepOnce<Id extends string>(
   }
 }
 
-/** One pipeline: asks who is admitted, deletes their keys, one UNLINK per tenant for its count. */
+/**
+ * Asks who is admitted and deletes their keys, in one command for all: with one for each tenant,
+ * 185,000 keys of 1,845 tenants took as many commands and twice the time.
+ * @returns keys deleted per tenant. The sum is UNLINK's own; should keys have expired since the SCAN,
+ *   they are missing from the last tenants of the chunk, whoever they belonged to.
+ */
 async function deleteAdmitted<Id extends string>(
   options: SweepOptions<Id>,
   totals: Totals<Id>,
   chunk: readonly OwnedKey<Id>[],
-): Promise<{ deleted: ReadonlyMap<Id, number>; failure: Error | null }> {
+): Promise<ReadonlyMap<Id, number>> {
   const keysById = new Map<Id, Buffer[]>();
   for (const { id, key } of chunk) {
     if (totals.dropped.has(id)) continue;
@@ -154,25 +156,22 @@ async function deleteAdmitted<Id extends string>(
   }
   const deleted = new Map<Id, number>();
   const concerned = [...keysById.keys()];
-  if (concerned.length === 0) return { deleted, failure: null };
+  if (concerned.length === 0) return deleted;
   const admitted = await options.admit(concerned);
   const doomed = concerned.filter((id) => admitted.has(id));
   for (const id of concerned) if (!admitted.has(id)) totals.dropped.add(id);
-  if (doomed.length === 0) return { deleted, failure: null };
+  if (doomed.length === 0) return deleted;
 
-  const pipeline = options.redis.pipeline();
-  for (const id of doomed) pipeline.unlink(...(keysById.get(id) ?? []));
-  const replies = (await awaitReply(pipeline.exec())) ?? [];
-  let failure: Error | null = null;
-  for (const [index, [error, count]] of replies.entries()) {
-    const id = doomed[index];
-    if (error !== null) failure ??= toRedisError(error);
-    else if (id !== undefined && typeof count === 'number' && count > 0) {
-      deleted.set(id, count);
-      totals.deleted.set(id, (totals.deleted.get(id) ?? 0) + count);
-    }
+  const keys = doomed.flatMap((id) => keysById.get(id) ?? []);
+  let gone = await awaitReply(options.redis.unlink(...keys));
+  for (const id of doomed) {
+    const count = Math.min(keysById.get(id)?.length ?? 0, gone);
+    gone -= count;
+    if (count === 0) continue;
+    deleted.set(id, count);
+    totals.deleted.set(id, (totals.deleted.get(id) ?? 0) + count);
   }
-  return { deleted, failure };
+  return deleted;
 }
 
 function throwIfStopped(signal: AbortSignal | undefined): void {

@@ -37,6 +37,7 @@ const RUN_MAX_MS = 900_000;
 export async function runRandomKills(
   place: WorldPlace,
   { kills, scale, seed }: RandomKills,
+  onStep: (text: string) => void = () => undefined,
 ): Promise<RandomKillsReport> {
   await seedApplication(place.databaseUrl, { scale });
   await seedRedis(place.redisUrl, { scale });
@@ -60,12 +61,14 @@ export async function runRandomKills(
     );
     const startedAt = performance.now();
     const workers = await Promise.all(Array.from({ length: WORKERS }, () => world.spawnWorker()));
-    for (const moment of moments) {
+    onStep(`seeded ${total} rows of ${doomed.length} tenants`);
+    for (const [index, moment] of moments.entries()) {
       await until(`${Math.round(moment)} rows are gone`, RUN_MAX_MS, async () =>
         Number(await world.value('select coalesce(sum(rows), 0) from tenant_purge.batch')) >= moment
           ? true
           : null,
       );
+      onStep(`kill ${index + 1} of ${kills} at ${Math.round(moment)} rows`);
       const victim = Math.floor(random() * WORKERS);
       workers[victim]?.kill('SIGKILL');
       await workers[victim]?.exited;
@@ -144,6 +147,7 @@ async function main(): Promise<void> {
         scale: Number(values.scale),
         seed: Number(values.seed),
       },
+      (text) => process.stderr.write(`${new Date().toISOString()} ${text}\n`),
     );
     process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
   } finally {

@@ -124,13 +124,15 @@ export class SweepStore {
    */
   async barred(claim: SweepClaim): Promise<Set<string> | null> {
     const { rows } = await sql<{ tenant_id: string | null }>`
-      with held as (
+      with alive as (
         update tenant_purge.sweep set heartbeat_at = clock_timestamp()
         where id = ${claim.id} and epoch = ${claim.epoch} and finished_at is null
-        returning id)
-      select p.tenant_id from held left join tenant_purge.purge p
-        on p.sweep_id = held.id
-        and (p.status <> 'queued' or (select stopped from tenant_purge.control))`.execute(
+          -- A commit for each of 185 pipelines would cost more than the pipelines.
+          and heartbeat_at < clock_timestamp() - interval '200 ms')
+      select p.tenant_id from tenant_purge.sweep s left join tenant_purge.purge p
+        on p.sweep_id = s.id
+        and (p.status <> 'queued' or (select stopped from tenant_purge.control))
+      where s.id = ${claim.id} and s.epoch = ${claim.epoch} and s.finished_at is null`.execute(
       this.#ledger,
     );
     if (rows.length === 0) return null;
