@@ -44,9 +44,11 @@ export async function runRandomKills(
   const config = JSON.parse(
     readFileSync(new URL('../../ops/demo/purge.config.json', import.meta.url), 'utf8'),
   );
-  // Some tenants go in one transaction, most by levels and batches.
-  const batch = { smallPurgeRows: 400, maxRows: 200 };
-  const world = await openWorld(place, { config: { ...config, batch } });
+  // Half of the tenants go in one transaction, half by levels and batches. A sweep serves many, or the
+  // run would be one of sweeps.
+  const batch = { smallPurgeRows: 560, maxRows: 500 };
+  const redis = { ...config.redis, waitMs: 3_000 };
+  const world = await openWorld(place, { config: { ...config, batch, redis } });
   try {
     const doomed = listTestTenantIds({ scale });
     const rowsBefore = await catalogueChecksum(world.pool, { except: doomed });
