@@ -67,15 +67,19 @@ async function wakeJobs(
   }
 }
 
-/** A new job, under a new number, for a live purge that has none. */
+/**
+ * A new job, under a new number, for a live purge that has none.
+ * @returns false when the purge has moved on since it was read, and needs none
+ */
 export async function addAgain(
   parts: Pick<CommandParts, 'purges' | 'queue'>,
   purge: PurgeRecord,
   delayMs = 0,
-): Promise<void> {
+): Promise<boolean> {
   const jobNumber = await parts.purges.renumberJob(purge);
-  if (jobNumber === null) return;
+  if (jobNumber === null) return false;
   await parts.queue.add([{ id: purge.id, tenantLabel: purge.tenantLabel, jobNumber, delayMs }]);
+  return true;
 }
 
 /** Waits until what was asked for is so; ends a stop whose worker is dead. */

@@ -75,8 +75,7 @@ async function repair(parts: ReconcileParts, purge: PurgeRecord): Promise<Repair
     return settled === null ? 'none' : 'settled';
   }
   if (place === 'none') {
-    await addAgain(parts, purge, delayOf(purge));
-    return 'added';
+    return (await addAgain(parts, purge, delayOf(purge))) ? 'added' : 'none';
   }
   if (purge.status === 'paused' && place === 'parked') {
     if (!purge.parked) await parts.purges.markParked(purge.id);
