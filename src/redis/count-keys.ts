@@ -1,7 +1,8 @@
 import type { Redis } from 'ioredis';
 import { createKeyOwner } from './key-owner.ts';
-import { type KeyTemplate, scanPattern } from './key-template.ts';
+import { type KeyTemplate } from './key-template.ts';
 import { scanKeyspace } from './keyspace.ts';
+import { scanPattern } from './scan-pattern.ts';
 
 /**
  * Keys per tenant, in one pass over the keyspace; every id of `tenantIds` has an entry, 0 too.

@@ -2,9 +2,10 @@ import type { Redis } from 'ioredis';
 import { PurgeError } from '../domain/errors.ts';
 import { toKeyBytes } from './byte-text.ts';
 import { createKeyOwner } from './key-owner.ts';
-import { type KeyTemplate, scanPattern } from './key-template.ts';
+import { type KeyTemplate } from './key-template.ts';
 import { FIRST_CURSOR, scanKeyspace } from './keyspace.ts';
 import { awaitReply } from './redis-error.ts';
+import { scanPattern } from './scan-pattern.ts';
 import { readServerInfo } from './server-info.ts';
 
 /** Keys per UNLINK pipeline: what may still go after a stop was asked for. */

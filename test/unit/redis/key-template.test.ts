@@ -1,12 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { PurgeError } from '../../../src/domain/errors.ts';
-import {
-  matchTenant,
-  parseKeyTemplate,
-  scanPattern,
-  separatorOf,
-} from '../../../src/redis/key-template.ts';
+import { matchTenant, parseKeyTemplate, separatorOf } from '../../../src/redis/key-template.ts';
+import { scanPattern } from '../../../src/redis/scan-pattern.ts';
 
 const owner = (templates: string[], key: string, ids: string[]): string | null =>
   matchTenant(templates.map(parseKeyTemplate), key, (id) => ids.includes(id));
