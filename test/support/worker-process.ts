@@ -27,13 +27,16 @@ export async function startWorkerProcess(
   configuration: object,
   environment: Readonly<Record<string, string>>,
 ): Promise<WorkerProcess> {
-  const entry = await (bundle ??= bundleWorker());
+  const program = await (bundle ??= bundleWorker());
   const folder = mkdtempSync(join(tmpdir(), 'purge-worker-'));
+  const entry = join(folder, 'purge-worker.mjs');
+  writeFileSync(entry, program);
   writeFileSync(join(folder, 'purge.config.json'), JSON.stringify(configuration));
   const child = spawn(process.execPath, [entry], {
     cwd: folder,
     env: { PATH: process.env['PATH'], ...environment, LOG_LEVEL: 'info' },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    // The channel ends with the test process, and the worker with the channel: see the banner.
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
   let log = '';
   const ready = new Promise<void>((resolve, reject) => {
@@ -41,8 +44,8 @@ export async function startWorkerProcess(
       log += chunk.toString();
       if (log.includes('"ready"')) resolve();
     };
-    child.stdout.on('data', read);
-    child.stderr.on('data', read);
+    child.stdout?.on('data', read);
+    child.stderr?.on('data', read);
     child.once('exit', () => reject(new Error(`The worker ended before it was ready:\n${log}`)));
   });
   ready.catch(() => undefined); // who waits for it hears of it
@@ -63,21 +66,22 @@ export async function startWorkerProcess(
   };
 }
 
+/** Kept in memory: each worker's folder, which goes with it, gets a copy. */
 async function bundleWorker(): Promise<string> {
-  const folder = mkdtempSync(join(tmpdir(), 'purge-worker-bundle-'));
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-  const outfile = join(folder, 'purge-worker.mjs');
-  await build({
+  const { outputFiles } = await build({
     entryPoints: [ENTRY],
-    outfile,
+    write: false,
     bundle: true,
     platform: 'node',
     format: 'esm',
     logLevel: 'silent',
-    // Packages of the older module system ask for built-in modules by `require`.
     banner: {
-      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+      js: [
+        // Packages of the older module system ask for built-in modules by `require`.
+        "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+        "process.once('disconnect', () => process.exit()); process.channel?.unref();",
+      ].join('\n'),
     },
   });
-  return outfile;
+  return outputFiles[0]?.text ?? '';
 }
