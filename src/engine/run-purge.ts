@@ -57,6 +57,10 @@ async function declined(parts: EngineParts, purge: PurgeRecord): Promise<Outcome
     const dueInMs = purge.dueAt.getTime() - Date.now();
     return { kind: 'not-now', lookAgainInMs: Math.max(dueInMs, DUE_LOOK_MIN_MS) };
   }
+  if (purge.status === 'cancelled') {
+    // Cancelled while no worker held it: its job ends by saying what is gone and what remains.
+    return { kind: 'cancelled', report: await makePurgeReport(parts, purge, purge.residue) };
+  }
   if (purge.status === 'completed') {
     // The sweep that served it has sealed it; or this is a second job, which may show the report too.
     return { kind: 'completed', report: await makePurgeReport(parts, purge, []) };

@@ -1,4 +1,6 @@
+import type { TenantId } from '../domain/ids.ts';
 import type { PurgeRecord } from '../domain/records.ts';
+import type { Residue } from '../domain/report.ts';
 import type { EngineLog } from '../engine/parts.ts';
 import type { CommandName, CommandResult, CommandStore } from '../postgres/ledger/commands.ts';
 import type { PurgeSelection, PurgeStore } from '../postgres/ledger/purges.ts';
@@ -8,6 +10,8 @@ export interface CommandParts {
   readonly commands: CommandStore;
   readonly purges: PurgeStore;
   readonly queue: PurgeQueue;
+  /** The tenant's rows that are there now, by a fresh look. */
+  readonly residueOf: (tenantId: TenantId) => Promise<readonly Residue[]>;
   /** A holder silent for longer is taken to be dead. */
   readonly lockMs: number;
   readonly log: EngineLog;
@@ -36,8 +40,34 @@ export async function runCommand(
 ): Promise<CommandResult[]> {
   const results = await parts.commands.apply(command, options.selection, options);
   if (options.fleet && command !== 'cancel') await ringFleet(parts, command);
-  await wakeJobs(parts, command, results);
-  return settled(parts, results, options);
+  const recorded = command === 'cancel' ? await recordRemains(parts, results) : results;
+  await wakeJobs(parts, command, recorded);
+  return settled(parts, recorded, options);
+}
+
+/** A cancelled purge that no worker held says what remains as well; before its job shows it. */
+async function recordRemains(
+  parts: CommandParts,
+  results: readonly CommandResult[],
+): Promise<CommandResult[]> {
+  const recorded: CommandResult[] = [];
+  for (const result of results) {
+    const isNew = result.effect === 'changed' && result.purge.status === 'cancelled';
+    recorded.push(isNew ? { ...result, purge: await recordResidue(parts, result.purge) } : result);
+  }
+  return recorded;
+}
+
+/** One that never began still has every row it was counted with; a thousand of them cost no query. */
+async function recordResidue(
+  parts: Pick<CommandParts, 'purges' | 'residueOf'>,
+  purge: PurgeRecord,
+): Promise<PurgeRecord> {
+  const residue =
+    purge.startedAt === null
+      ? Object.entries(purge.rowsExpected).map(([table, count]) => ({ table, count }))
+      : await parts.residueOf(purge.tenantId);
+  return (await parts.purges.recordResidue(purge.id, residue)) ?? purge;
 }
 
 async function ringFleet(parts: CommandParts, command: CommandName): Promise<void> {
@@ -107,11 +137,12 @@ export const isPending = (purge: PurgeRecord): boolean =>
 
 /** Forced after a bounded time: the fence keeps a worker that was only slow from going on. */
 export async function settleIfDead(
-  parts: Pick<CommandParts, 'commands' | 'purges' | 'lockMs'>,
+  parts: Pick<CommandParts, 'commands' | 'purges' | 'lockMs' | 'residueOf'>,
   purge: PurgeRecord,
   actor: string,
 ): Promise<PurgeRecord | null> {
   const sign = await parts.purges.lastSignOfLife(purge.id);
   if (sign !== null && sign.ageMs < parts.lockMs) return null;
-  return parts.commands.settleWithoutHolder(purge, actor);
+  const settled = await parts.commands.settleWithoutHolder(purge, actor);
+  return settled?.status === 'cancelled' ? recordResidue(parts, settled) : settled;
 }

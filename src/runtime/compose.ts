@@ -49,6 +49,7 @@ export interface Observer {
   readonly reader: RowReader;
   readonly rules: PlanRules;
   readonly whereabouts: Whereabouts;
+  readonly livePlan: LivePlan;
   readonly prepare: PrepareParts;
   close(): Promise<void>;
 }
@@ -107,6 +108,11 @@ export async function composeObserver(config: Config, options: ComposeOptions): 
       reader,
       rules,
       whereabouts,
+      livePlan: new LivePlan(() =>
+        inTransaction(database.pool, READ_ONLY, async (client) =>
+          makePlan(await readCatalogue(client), rules),
+        ),
+      ),
       prepare: prepareParts(config, database, reader, rules, keyspace),
       async close() {
         connected.disconnect();
@@ -156,6 +162,8 @@ export async function actOn(observer: Observer, options: ComposeOptions): Promis
         purges,
         commands,
         queue,
+        residueOf: async (tenantId) =>
+          observer.reader.residue(await observer.livePlan.current(), tenantId),
         lockMs: config.worker.lockMs,
         log: observer.log,
         exclusively: (work) => withReconcilerLock(observer.database, work),
@@ -183,11 +191,7 @@ export function engineParts(
   const { config, keyspace } = actor;
   const holder = asWorkerId(processIdentity());
   const sweeps = new SweepStore(actor.database);
-  const livePlan = new LivePlan(() =>
-    inTransaction(actor.database.pool, READ_ONLY, async (client) =>
-      makePlan(await readCatalogue(client), actor.rules),
-    ),
-  );
+  const { livePlan } = actor;
   return {
     purges: actor.purges,
     campaigns: actor.campaigns,

@@ -43,8 +43,9 @@ export async function startBoardFixture(
       id uuid primary key default gen_random_uuid(),
       tenant_id uuid not null references tenants,
       -- Four rows a block: the purge has many batches, so that there is a middle to look at.
-      memory text storage plain not null default repeat('x', 1900)
+      memory text not null default repeat('x', 1900)
     );
+    alter table agents alter column memory set storage plain;
     create index on agents (tenant_id);
   `);
   const config = parseConfig(

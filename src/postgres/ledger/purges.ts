@@ -187,6 +187,18 @@ export class PurgeStore {
     }));
   }
 
+  /** What a cancelled purge left, where no holder was there to write it. */
+  async recordResidue(purgeId: PurgeId, residue: readonly Residue[]): Promise<PurgeRecord | null> {
+    const row = await this.#ledger
+      .updateTable('tenant_purge.purge')
+      .set({ residue: JSON.stringify(residue) })
+      .where('id', '=', purgeId)
+      .where('status', '=', 'cancelled')
+      .returningAll()
+      .executeTakeFirst();
+    return row === undefined ? null : toPurgeRecord(row);
+  }
+
   /** Marks the parked job as seen among the delayed ones; see `parked` in the ledger. */
   async markParked(purgeId: PurgeId): Promise<void> {
     await this.#ledger
