@@ -49,7 +49,6 @@ export interface Observer {
   readonly reader: RowReader;
   readonly rules: PlanRules;
   readonly whereabouts: Whereabouts;
-  readonly livePlan: LivePlan;
   readonly prepare: PrepareParts;
   close(): Promise<void>;
 }
@@ -108,11 +107,6 @@ export async function composeObserver(config: Config, options: ComposeOptions): 
       reader,
       rules,
       whereabouts,
-      livePlan: new LivePlan(() =>
-        inTransaction(database.pool, READ_ONLY, async (client) =>
-          makePlan(await readCatalogue(client), rules),
-        ),
-      ),
       prepare: prepareParts(config, database, reader, rules, keyspace),
       async close() {
         connected.disconnect();
@@ -152,6 +146,7 @@ export async function actOn(observer: Observer, options: ComposeOptions): Promis
     );
     const purges = new PurgeStore(observer.database);
     const commands = new CommandStore(observer.database);
+    const livePlan = livePlanOf(observer.database, observer.rules);
     return {
       ...observer,
       purges,
@@ -162,8 +157,7 @@ export async function actOn(observer: Observer, options: ComposeOptions): Promis
         purges,
         commands,
         queue,
-        residueOf: async (tenantId) =>
-          observer.reader.residue(await observer.livePlan.current(), tenantId),
+        residueOf: async (tenantId) => observer.reader.residue(await livePlan.current(), tenantId),
         lockMs: config.worker.lockMs,
         log: observer.log,
         exclusively: (work) => withReconcilerLock(observer.database, work),
@@ -191,7 +185,7 @@ export function engineParts(
   const { config, keyspace } = actor;
   const holder = asWorkerId(processIdentity());
   const sweeps = new SweepStore(actor.database);
-  const { livePlan } = actor;
+  const livePlan = livePlanOf(actor.database, actor.rules);
   return {
     purges: actor.purges,
     campaigns: actor.campaigns,
@@ -225,6 +219,13 @@ export function engineParts(
     log: actor.log,
   };
 }
+
+const livePlanOf = (database: Database, rules: PlanRules): LivePlan =>
+  new LivePlan(() =>
+    inTransaction(database.pool, READ_ONLY, async (client) =>
+      makePlan(await readCatalogue(client), rules),
+    ),
+  );
 
 /** `host:pid` of this process, for people. */
 export const processIdentity = (): string => `${hostname()}:${process.pid}`;
