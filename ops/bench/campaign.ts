@@ -8,8 +8,7 @@ import type { TargetRequest } from '../../src/engine/campaign/targets.ts';
 import { makePlan } from '../../src/planner/make-plan.ts';
 import { readCatalogue } from '../../src/postgres/catalogue-reader.ts';
 import { type EnqueuedCampaign, enqueueCampaign } from '../../src/queue/enqueue.ts';
-import { plantRedisIdentity } from '../../src/redis/identity.ts';
-import { type Actor, composeActor, rulesOf } from '../../src/runtime/compose.ts';
+import { type Actor, composeActor, enqueueParts, rulesOf } from '../../src/runtime/compose.ts';
 import { type PlainStatement, plainStatements } from './plain-delete.ts';
 
 /** Where a benchmark runs, as the product's own processes are told. */
@@ -51,17 +50,12 @@ export async function prepare(actor: Actor, request: TargetRequest): Promise<Pre
 }
 
 export async function enqueue(actor: Actor, prepared: PreparedCampaign): Promise<EnqueuedCampaign> {
-  return enqueueCampaign(
-    {
-      campaigns: actor.campaigns,
-      queue: actor.queue,
-      whereabouts: actor.whereabouts,
-      plantRedisIdentity: (id) => plantRedisIdentity(actor.redis, id),
-      log: actor.log,
-    },
-    prepared,
-    { operator: 'benchmark', allowed: [], kept: actor.config.keep, delayMs: 0 },
-  );
+  return enqueueCampaign(enqueueParts(actor), prepared, {
+    operator: 'benchmark',
+    allowed: [],
+    kept: actor.config.keep,
+    delayMs: 0,
+  });
 }
 
 const LOOK_EVERY_MS = 250;

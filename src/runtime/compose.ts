@@ -23,6 +23,7 @@ import { SweepStore, type SweptPurge } from '../postgres/ledger/sweeps.ts';
 import { ledgerVersion, migrateLedger } from '../postgres/migrate.ts';
 import { RowReader } from '../postgres/row-reader.ts';
 import { RowStore } from '../postgres/row-store.ts';
+import type { EnqueueParts } from '../queue/enqueue.ts';
 import { PurgeQueue } from '../queue/purge-queue.ts';
 import type { ReconcileParts } from '../queue/reconcile.ts';
 import { connectRedis, type Redis } from '../redis/connect.ts';
@@ -172,6 +173,15 @@ export async function actOn(observer: Observer, options: ComposeOptions): Promis
     throw error;
   }
 }
+
+/** What enqueueing a campaign needs. */
+export const enqueueParts = (actor: Actor): EnqueueParts => ({
+  campaigns: actor.campaigns,
+  queue: actor.queue,
+  whereabouts: actor.whereabouts,
+  plantRedisIdentity: (id) => plantRedisIdentity(actor.redis, id),
+  log: actor.log,
+});
 
 /**
  * What a worker needs besides.

@@ -10,8 +10,7 @@ import { type PreparedCampaign, prepareCampaign } from '../../../src/engine/camp
 import type { TargetRequest } from '../../../src/engine/campaign/targets.ts';
 import { LedgerHistory } from '../../../src/postgres/ledger/history.ts';
 import { enqueueCampaign } from '../../../src/queue/enqueue.ts';
-import { plantRedisIdentity } from '../../../src/redis/identity.ts';
-import type { Actor, Observer } from '../../../src/runtime/compose.ts';
+import { type Actor, enqueueParts, type Observer } from '../../../src/runtime/compose.ts';
 import { type Answer, defineCommand, type Session } from '../command.ts';
 import { confirm } from '../confirm.ts';
 import {
@@ -141,22 +140,12 @@ async function realRun(
   if (errors.length > 0) return refuse(errors, prepared);
   if (session.io.interrupted.aborted) throw interruptedBefore();
   return withActor(observer, async (actor) => {
-    const campaign = await enqueueCampaign(
-      {
-        campaigns: actor.campaigns,
-        queue: actor.queue,
-        whereabouts: actor.whereabouts,
-        plantRedisIdentity: (id) => plantRedisIdentity(actor.redis, id),
-        log: actor.log,
-      },
-      prepared,
-      {
-        operator: operatorIdentity(),
-        allowed,
-        kept: [...new Set([...config.keep, ...(request.kind === 'all-except' ? request.ids : [])])],
-        delayMs: options.delayMs,
-      },
-    );
+    const campaign = await enqueueCampaign(enqueueParts(actor), prepared, {
+      operator: operatorIdentity(),
+      allowed,
+      kept: [...new Set([...config.keep, ...(request.kind === 'all-except' ? request.ids : [])])],
+      delayMs: options.delayMs,
+    });
     const { stopped } = await actor.commands.readControl();
     if (stopped) session.note('The fleet is paused: release it with tenant-purge resume --all');
     if (options.wait) return waitAndReport(session, actor, campaign.campaignId);
