@@ -7,6 +7,8 @@ import type { TableName } from '../domain/ids.ts';
 export interface Catalogue {
   readonly tables: readonly CatalogueTable[];
   readonly foreignKeys: readonly CatalogueForeignKey[];
+  /** Views and materialized views, so that a rule that names one can be told from a slip of the pen. */
+  readonly views?: readonly TableName[];
   /** Connected role, for remedies that grant it something; never part of a fingerprint. */
   readonly role?: string;
 }
@@ -16,13 +18,23 @@ export interface CatalogueTable {
   readonly schema: string;
   readonly relation: string;
   /**
-   * `inherited`: plain inheritance, either side. Partitions themselves are not listed; a root with a
-   * foreign table among its partitions is `foreign`.
+   * `inherited`: plain inheritance, either side; each such table is a set of rows of its own, which
+   * ONLY addresses. Partitions themselves are not listed; a root with a foreign table among its
+   * partitions is `foreign`.
    */
   readonly kind: 'ordinary' | 'partitioned' | 'foreign' | 'inherited';
   readonly columns: readonly CatalogueColumn[];
   readonly primaryKey: readonly string[] | null;
   readonly indexes: readonly CatalogueIndex[];
+  /** CHECK constraints of the table and its columns. */
+  readonly checks?: readonly CatalogueCheck[];
+  /** Of a partitioned table: how it is divided, and its leaves. */
+  readonly partitions?: CataloguePartitions;
+  readonly unlogged?: boolean;
+  /** Materialized views over the table, directly or by way of other views. */
+  readonly materializedViews?: readonly string[];
+  /** Publications that send its deletes or updates to subscribers. */
+  readonly publications?: readonly string[];
   /** User triggers only, partitions' included; enabled ones. */
   readonly triggers: readonly CatalogueTrigger[];
   /** Rules on DELETE or UPDATE. */
@@ -51,8 +63,32 @@ export interface CatalogueIndex {
   /** Leading columns in order; expression columns end the list. */
   readonly columns: readonly string[];
   readonly unique: boolean;
-  /** Valid, ready, not partial, btree or hash: fit to serve any look-up by equality. */
+  /**
+   * Valid, ready, btree or hash, and not partial but for `column IS NOT NULL` over columns of its own:
+   * fit to serve any look-up by equality. On a partitioned table: every leaf has such an index.
+   */
   readonly usable: boolean;
+}
+
+export interface CatalogueCheck {
+  readonly name: string;
+  /** Columns that the expression reads. */
+  readonly columns: readonly string[];
+  /** As `pg_get_constraintdef` prints it, e.g. `CHECK ((agent_id IS NOT NULL))`. */
+  readonly definition: string;
+}
+
+export interface CataloguePartitions {
+  readonly strategy: 'list' | 'range' | 'hash';
+  /** Partition key of the root; empty where it has an expression. */
+  readonly columns: readonly string[];
+  readonly leaves: readonly {
+    readonly name: TableName;
+    /** The values of a LIST partition directly below the root, as text; NULL and DEFAULT left out. */
+    readonly values: readonly string[];
+    /** True where the bound holds nothing but `values`: neither NULL nor DEFAULT. */
+    readonly onlyValues: boolean;
+  }[];
 }
 
 export interface CatalogueTrigger {
@@ -77,12 +113,14 @@ export interface CatalogueForeignKey {
   readonly validated: boolean;
   /** MATCH FULL: its columns are NULL all together or not at all. */
   readonly matchFull?: boolean;
-  /** What puts the key beyond this planner; it then neither owns nor orders, it blocks. */
-  readonly unsupported?: UnsupportedKey;
+  /** `SET NULL (columns)`: the only columns that the action changes; absent: all of the key's. */
+  readonly setColumns?: readonly string[];
+  /** The single partition of the child that carries the key; absent: the child itself. */
+  readonly childPartition?: TableName;
+  /** The single partition of the parent that the key refers to; absent: the parent itself. */
+  readonly parentPartition?: TableName;
+  /** False for NOT ENFORCED: its rows may refer to nothing, and it neither checks nor acts. */
+  readonly enforced?: boolean;
+  /** PERIOD: the last column matches by overlapping ranges, and one row may need several parents. */
+  readonly period?: boolean;
 }
-
-/**
- * `partition`: declared on or to a single partition, listed here under the root of each side.
- * `not-enforced` and `period` exist since PostgreSQL 18.
- */
-export type UnsupportedKey = 'partition' | 'not-enforced' | 'period';

@@ -1,40 +1,48 @@
 import type pg from 'pg';
-import { quoteIdentifier } from '../domain/identifier.ts';
 import type {
   Catalogue,
+  CatalogueCheck,
   CatalogueColumn,
-  CatalogueForeignKey,
-  CatalogueIndex,
   CatalogueTable,
   CatalogueTrigger,
-  DeleteAction,
-  UnsupportedKey,
 } from '../planner/catalogue.ts';
+import { INDEXES, type IndexRow, toIndexes } from './catalogue-indexes.ts';
+import { FOREIGN_KEYS, type ForeignKeyRow, toForeignKeys } from './catalogue-keys.ts';
+import { type Leaf, leavesByRoot, PARTITIONS, type PartitionRow } from './catalogue-partitions.ts';
 import * as queries from './catalogue-queries.ts';
+import { groupBy } from './group-by.ts';
 import { tableName } from './table-name.ts';
 
 /**
- * Reads what the planner needs of the whole database, in five queries whatever the number of tables.
+ * Reads what the planner needs of the whole database, in eight queries whatever the number of tables.
  * Writes nothing and leaves no session state, so any transaction and any pooler will do; only inside
- * a REPEATABLE READ transaction do the five see one and the same moment. Schemas of PostgreSQL, of
+ * a REPEATABLE READ transaction do the eight see one and the same moment. Schemas of PostgreSQL, of
  * sessions' temporary tables and of the ledger are left out. Works on PostgreSQL 14 to 18.
  */
 export async function readCatalogue(db: pg.Pool | pg.ClientBase): Promise<Catalogue> {
   const tables = await fetchRows<queries.TableRow>(db, queries.TABLES);
-  const columns = groupByTable(await fetchRows<queries.ColumnRow>(db, queries.COLUMNS));
-  const indexes = groupByTable(await fetchRows<queries.IndexRow>(db, queries.INDEXES));
-  const triggers = groupByTable(await fetchRows<queries.TriggerRow>(db, queries.TRIGGERS));
-  const foreignKeys = await fetchRows<queries.ForeignKeyRow>(db, queries.FOREIGN_KEYS);
+  const columns = byTable(await fetchRows<queries.ColumnRow>(db, queries.COLUMNS));
+  const indexes = byTable(await fetchRows<IndexRow>(db, INDEXES));
+  const checks = byTable(await fetchRows<queries.CheckRow>(db, queries.CHECKS));
+  const triggers = byTable(await fetchRows<queries.TriggerRow>(db, queries.TRIGGERS));
+  const leaves = leavesByRoot(await fetchRows<PartitionRow>(db, PARTITIONS));
+  const views = await fetchRows<queries.ViewRow>(db, queries.VIEWS);
+  const foreignKeys = await fetchRows<ForeignKeyRow>(db, FOREIGN_KEYS);
+  const readers = readersByTable(views);
   const role = tables[0]?.role;
   return {
     tables: tables.map((row) =>
       toTable(row, {
         columns: columns.get(row.oid) ?? [],
         indexes: indexes.get(row.oid) ?? [],
+        checks: checks.get(row.oid) ?? [],
         triggers: triggers.get(row.oid) ?? [],
+        leaves: leaves.get(row.oid) ?? [],
+        materializedViews: readers.get(row.oid) ?? [],
       }),
     ),
-    foreignKeys: foreignKeys.map(toForeignKey),
+    foreignKeys: toForeignKeys(foreignKeys, leaves),
+    views: views.map((view) => tableName(view.schema, view.relation)),
     ...(role === undefined ? {} : { role }),
   };
 }
@@ -49,22 +57,30 @@ async function fetchRows<Row extends pg.QueryResultRow>(
   return rows;
 }
 
-function groupByTable<Row extends { readonly table_oid: string }>(
+const byTable = <Row extends { readonly table_oid: string }>(
   rows: readonly Row[],
-): Map<string, Row[]> {
-  const groups = new Map<string, Row[]>();
-  for (const row of rows) {
-    const group = groups.get(row.table_oid);
-    if (group === undefined) groups.set(row.table_oid, [row]);
-    else group.push(row);
+): Map<string, Row[]> => groupBy(rows, (row) => row.table_oid);
+
+/** Names of the materialized views over each table, by its oid. */
+function readersByTable(views: readonly queries.ViewRow[]): Map<string, string[]> {
+  const readers = new Map<string, string[]>();
+  for (const view of views) {
+    if (!view.materialized) continue;
+    for (const oid of view.table_oids) {
+      const names = readers.get(oid) ?? [];
+      readers.set(oid, [...names, tableName(view.schema, view.relation)]);
+    }
   }
-  return groups;
+  return readers;
 }
 
 interface TableParts {
   readonly columns: readonly queries.ColumnRow[];
-  readonly indexes: readonly queries.IndexRow[];
+  readonly indexes: readonly IndexRow[];
+  readonly checks: readonly queries.CheckRow[];
   readonly triggers: readonly queries.TriggerRow[];
+  readonly leaves: readonly Leaf[];
+  readonly materializedViews: readonly string[];
 }
 
 function toTable(row: queries.TableRow, parts: TableParts): CatalogueTable {
@@ -74,8 +90,25 @@ function toTable(row: queries.TableRow, parts: TableParts): CatalogueTable {
     relation: row.relation,
     kind: row.kind,
     columns: parts.columns.map(toColumn),
-    primaryKey: parts.indexes.find((index) => index.is_primary)?.columns ?? null,
-    indexes: parts.indexes.map(toIndex),
+    primaryKey: parts.indexes.find(isPrimaryKey)?.columns ?? null,
+    indexes: toIndexes(parts.indexes, parts.leaves),
+    checks: parts.checks.map(toCheck),
+    ...(row.strategy === null
+      ? {}
+      : {
+          partitions: {
+            strategy: row.strategy,
+            columns: row.partition_columns,
+            leaves: parts.leaves.map(({ name, values, onlyValues }) => ({
+              name,
+              values,
+              onlyValues,
+            })),
+          },
+        }),
+    unlogged: row.unlogged,
+    materializedViews: parts.materializedViews,
+    publications: row.publications,
     triggers: parts.triggers.map(toTrigger),
     rules: row.rules,
     rowSecurityApplies: row.row_security_applies,
@@ -85,6 +118,10 @@ function toTable(row: queries.TableRow, parts: TableParts): CatalogueTable {
   };
 }
 
+/** A primary key that only a leaf has says nothing of the whole table. */
+const isPrimaryKey = (index: IndexRow): boolean =>
+  index.is_primary && index.relation_oid === index.table_oid;
+
 const toColumn = (row: queries.ColumnRow): CatalogueColumn => ({
   name: row.name,
   type: row.type,
@@ -92,11 +129,10 @@ const toColumn = (row: queries.ColumnRow): CatalogueColumn => ({
   ...(row.generated ? { generated: true } : {}),
 });
 
-const toIndex = (row: queries.IndexRow): CatalogueIndex => ({
-  name: row.name,
-  columns: row.columns,
-  unique: row.is_unique,
-  usable: row.usable,
+const toCheck = ({ name, columns, definition }: queries.CheckRow): CatalogueCheck => ({
+  name,
+  columns,
+  definition,
 });
 
 /** Bits of `pg_trigger.tgtype`. */
@@ -109,39 +145,4 @@ function toTrigger({ name, type }: queries.TriggerRow): CatalogueTrigger {
   );
   const timing = has(TRIGGER.instead) ? 'instead' : has(TRIGGER.before) ? 'before' : 'after';
   return { name, timing, forEachRow: has(TRIGGER.row), events };
-}
-
-const DELETE_ACTIONS: Readonly<Record<string, DeleteAction>> = {
-  a: 'NO ACTION',
-  r: 'RESTRICT',
-  c: 'CASCADE',
-  n: 'SET NULL',
-  d: 'SET DEFAULT',
-};
-
-function toForeignKey(row: queries.ForeignKeyRow): CatalogueForeignKey {
-  const unsupported = unsupportedKind(row);
-  const carrier = tableName(row.carrier_schema, row.carrier_relation);
-  const onDelete = DELETE_ACTIONS[row.delete_action];
-  if (onDelete === undefined) {
-    throw new Error(`${carrier}.${row.name}: unknown ON DELETE action ${row.delete_action}`);
-  }
-  return {
-    name: `${carrier}.${quoteIdentifier(row.name)}`,
-    child: tableName(row.child_schema, row.child_relation),
-    columns: row.columns,
-    parent: tableName(row.parent_schema, row.parent_relation),
-    referencedColumns: row.referenced_columns,
-    onDelete,
-    deferrable: row.deferrable,
-    validated: row.validated,
-    ...(row.match_full ? { matchFull: true } : {}),
-    ...(unsupported === null ? {} : { unsupported }),
-  };
-}
-
-function unsupportedKind(row: queries.ForeignKeyRow): UnsupportedKey | null {
-  if (row.on_partition) return 'partition';
-  if (row.period) return 'period';
-  return row.enforced ? null : 'not-enforced';
 }
