@@ -5,8 +5,7 @@ import type { CampaignId } from '../../src/domain/ids.ts';
 import { LIVE_STATUSES } from '../../src/domain/purge.ts';
 import { type PreparedCampaign, prepareCampaign } from '../../src/engine/campaign/prepare.ts';
 import type { TargetRequest } from '../../src/engine/campaign/targets.ts';
-import { makePlan } from '../../src/planner/make-plan.ts';
-import { readCatalogue } from '../../src/postgres/catalogue-reader.ts';
+import { readPlan } from '../../src/postgres/read-plan.ts';
 import { type EnqueuedCampaign, enqueueCampaign } from '../../src/queue/enqueue.ts';
 import { type Actor, composeActor, enqueueParts, rulesOf } from '../../src/runtime/compose.ts';
 import { type PlainStatement, plainStatements } from './plain-delete.ts';
@@ -91,5 +90,5 @@ export async function readPlainStatements(
   place: Place,
 ): Promise<PlainStatement[]> {
   const config = parseConfig(input, environmentOf(place), null);
-  return plainStatements(makePlan(await readCatalogue(client), rulesOf(config)));
+  return plainStatements(await readPlan(client, rulesOf(config)));
 }

@@ -1,14 +1,15 @@
 /**
  * `npm run -s bench -- NAME… [--json]`: our speed against the plain way's, both measured now, on this
- * machine. stdout carries the figures, stderr the progress.
+ * machine; `plan` stands alone. stdout carries the figures, stderr the progress.
  */
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { EXIT, type ExitCode, toPurgeError } from '../../src/domain/errors.ts';
 import { benchMany } from './many.ts';
 import type { Comparison } from './measure.ts';
 import { printTable } from './output.ts';
+import { benchPlan, describePlanReport, type PlanReport } from './plan.ts';
 import { benchRedis } from './redis.ts';
-import { openServers, type Servers } from './servers.ts';
+import { openServers, type Servers, type Settings } from './servers.ts';
 import { benchWhale } from './whale.ts';
 
 interface BenchOptions {
@@ -17,12 +18,14 @@ interface BenchOptions {
   readonly targetMs?: number;
 }
 
-type Benchmark = (servers: Servers, options: BenchOptions) => Promise<Comparison>;
+type Report = Comparison | PlanReport;
+type Benchmark = (servers: Servers, options: BenchOptions) => Promise<Report>;
 
 const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   whale: benchWhale,
   many: (servers, { scale }) => benchMany(servers, { scale }),
   redis: (servers, { scale }) => benchRedis(servers, scale),
+  plan: (servers, { scale }) => benchPlan(servers, scale),
 };
 
 process.exitCode = await main(process.argv.slice(2));
@@ -50,13 +53,13 @@ async function main(argv: readonly string[]): Promise<ExitCode> {
 async function run(names: readonly string[], options: BenchOptions): Promise<void> {
   const servers = await openServers();
   try {
-    const reports: Record<string, Comparison> = {};
+    const reports: Record<string, Report> = {};
     for (const name of names) {
       const benchmark = BENCHMARKS[name];
       if (benchmark !== undefined) reports[name] = await benchmark(servers, options);
     }
     const { settings } = servers;
-    if (!options.json) return printTable(reports, settings);
+    if (!options.json) return print(reports, settings);
     const document = Object.entries(reports).map(([name, report]) => [
       name,
       { ...report, scale: options.scale, settings },
@@ -65,6 +68,18 @@ async function run(names: readonly string[], options: BenchOptions): Promise<voi
   } finally {
     await servers.stop();
   }
+}
+
+/** Comparisons in one table; what is compared with nothing in a line below it. */
+function print(reports: Readonly<Record<string, Report>>, settings: Settings): void {
+  const comparisons: Record<string, Comparison> = {};
+  const others: string[] = [];
+  for (const [name, report] of Object.entries(reports)) {
+    if ('kind' in report) others.push(describePlanReport(report));
+    else comparisons[name] = report;
+  }
+  if (Object.keys(comparisons).length > 0) printTable(comparisons, settings);
+  for (const line of others) process.stdout.write(`${line}\n`);
 }
 
 function parse(

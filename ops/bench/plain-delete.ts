@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import type { Plan, PlanStep, TenantPath } from '../../src/domain/plan.ts';
+import type { Plan, PlanStep, TenantPath, Way } from '../../src/domain/plan.ts';
 
 /** What a careful person would write by hand, table by table; `$1` is the tenant. */
 export interface PlainStatement {
@@ -13,7 +13,7 @@ export interface PlainStatement {
  */
 export function plainStatements(plan: Plan): PlainStatement[] {
   return plan.levels.flatMap((level) =>
-    (['clear', 'delete'] as const).flatMap((kind) =>
+    (['clear', 'component', 'delete'] as const).flatMap((kind) =>
       level.steps
         .filter((step) => step.kind === kind && isNeeded(step))
         .map((step) => ({ kind, sql: statementOf(step) })),
@@ -36,21 +36,44 @@ export async function deletePlainly(
 }
 
 /** One statement holds a whole chain of self references, so they need no clearing. */
-const isNeeded = (step: PlanStep): boolean => step.kind === 'delete' || step.reason === 'cycle';
+const isNeeded = (step: PlanStep): boolean => step.kind !== 'clear' || step.reason !== 'self';
 
 function statementOf(step: PlanStep): string {
-  const doomed = ownedBy(step.path);
-  if (step.kind === 'delete') return `delete from ${step.table} where ${doomed}`;
-  const nulls = step.columns.map((name) => `"${name}" = null`).join(', ');
-  const some = step.columns.map((name) => `"${name}" is not null`).join(' or ');
-  return `update ${step.table} set ${nulls} where ${doomed} and (${some})`;
+  switch (step.kind) {
+    case 'delete':
+      return `delete from ${step.table} where ${ownedBy(step.path)}`;
+    case 'clear': {
+      const nulls = step.columns.map((name) => `"${name}" = null`).join(', ');
+      const some = step.columns.map((name) => `"${name}" is not null`).join(' or ');
+      return `update ${step.table} set ${nulls} where ${ownedBy(step.path)} and (${some})`;
+    }
+    case 'component':
+      throw new Error(`${step.table} goes in no order of plain deletes`);
+    default:
+      return step satisfies never;
+  }
 }
 
-function ownedBy(path: TenantPath): string {
-  const [hop, ...rest] = path.hops;
-  if (hop === undefined) return `"${path.column}" = $1`;
-  return `(${quoted(hop.columns)}) in (select ${quoted(hop.referencedColumns)} from ${hop.to}
-    where ${ownedBy({ ...path, hops: rest })})`;
+/** The bench's tables reach the tenant by one way each. */
+function ownedBy({ table, ways }: TenantPath): string {
+  const [way, ...others] = ways;
+  if (way === undefined || others.length > 0) throw new Error(`${table} has no single way`);
+  return ownedByWay(way);
+}
+
+function ownedByWay(way: Way): string {
+  switch (way.kind) {
+    case 'column':
+      return `"${way.column}" = $1`;
+    case 'parent':
+      return `(${quoted(way.columns)}) in (select ${quoted(way.referencedColumns)}
+        from ${way.relation} where ${ownedBy(way.parent)})`;
+    case 'child':
+    case 'condition':
+      throw new Error(`a plain delete has no way by ${way.kind}`);
+    default:
+      return way satisfies never;
+  }
 }
 
 const quoted = (names: readonly string[]): string => names.map((name) => `"${name}"`).join(', ');

@@ -49,11 +49,6 @@ export function validateEnqueue(raw: Readonly<Record<string, unknown>>): Enqueue
         : `${named.join(' and ')} exclude each other: use one.`,
     );
   }
-  if (options.withDescendants) {
-    throw new PurgeError('USAGE', '--with-descendants is not supported yet.', {
-      remedy: 'Purge the tenants below first, the lowest first, then the one above.',
-    });
-  }
   requireKnown(options.allow, HAZARD_TYPES, '--allow');
   return {
     ...options,
@@ -68,13 +63,16 @@ export async function readTargets(
   session: Session,
   options: EnqueueOptions,
 ): Promise<TargetRequest> {
-  if (options.tenant !== undefined) return { kind: 'tenants', ids: options.tenant };
+  const { withDescendants } = options;
+  if (options.tenant !== undefined) {
+    return { kind: 'tenants', ids: options.tenant, withDescendants };
+  }
   if (options.from === undefined) {
     return { kind: 'all-except', ids: options.allExcept === true ? [] : (options.allExcept ?? []) };
   }
   const ids = parseTargetList(await readList(session, options.from), options.from);
   if (ids.length === 0) throw new PurgeError('USAGE', `${options.from} names no tenant.`);
-  return { kind: 'tenants', ids };
+  return { kind: 'tenants', ids, withDescendants };
 }
 
 async function readList(session: Session, from: string): Promise<string> {

@@ -23,6 +23,12 @@ CREATE SCHEMA IF NOT EXISTS tenant_purge;
 GRANT USAGE, CREATE ON SCHEMA tenant_purge TO tenant_purge;
 -- A ledger that another role has created already.
 GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA tenant_purge TO tenant_purge;
+DO $$
+BEGIN
+  IF to_regclass('tenant_purge.remembered') IS NOT NULL THEN
+    GRANT DELETE ON tenant_purge.remembered TO tenant_purge;
+  END IF;
+END $$;
 
 -- The application: every schema with tables of tenants. Foreign keys lead from one to another, so a
 -- schema left out here may turn up as MISSING_PRIVILEGE in the plan.

@@ -4,6 +4,21 @@ const tableName = z
   .string()
   .regex(/^[^.\s]+\.[^.\s]+$/, 'must be "schema.table", e.g. "public.agents"');
 
+const foreignKeyName = z
+  .string()
+  .regex(
+    /^[^.]+\.[^.]+\.[^.]+$/,
+    'must be "schema.table.constraint", e.g. "public.reviews.reviews_author_id_fkey"',
+  );
+
+const ownerRule = z.strictObject({
+  column: z.string().min(1),
+  /** Values that other columns must hold for `column` to be the owner. */
+  when: z.record(z.string().min(1), z.string()),
+  /** Table whose primary key the column holds; default: the tenant table. */
+  to: tableName.optional(),
+});
+
 /**
  * The configuration file, `purge.config.{ts,mjs,json}`. Only `tenant.table` is required: everything
  * else is read from the catalogue or has the default given here.
@@ -26,11 +41,33 @@ export const configSchema = z.strictObject({
     .record(
       tableName,
       z.strictObject({
-        ownedBy: z.array(z.string().min(1)).min(1).optional(),
-        onPurge: z.enum(['delete', 'keep']).optional(),
+        /** Owner columns; the first that has a value decides. Those of one composite key go together. */
+        ownedBy: z
+          .array(z.union([z.string().min(1), ownerRule]))
+          .min(1)
+          .optional(),
+        /** SQL that is true for the tenant's rows; `{tenantId}` stands for its key. */
+        where: z.string().min(1).optional(),
+        onPurge: z.enum(['delete', 'keep', 'set-null', 'update']).optional(),
+        /** New values of the rows that stay, for `"onPurge": "update"`. */
+        set: z.record(z.string().min(1), z.union([z.string(), z.null()])).optional(),
       }),
     )
     .default({}),
+  foreignKeys: z
+    .record(foreignKeyName, z.enum(['own', 'set-null', 'delete', 'refuse']))
+    .default({}),
+  /** `schema.table.column` of references to one-to-one parents that go with their only row. */
+  follow: z
+    .array(
+      z
+        .string()
+        .regex(
+          /^[^.]+\.[^.]+\.[^.]+$/,
+          'must be "schema.table.column", e.g. "public.users.profile_id"',
+        ),
+    )
+    .default([]),
   allow: z.array(z.string()).default([]),
   redis: z
     .strictObject({

@@ -94,6 +94,14 @@ const CATALOGUE = {
     exitCode: EXIT.refused,
     remedy: 'Wait for the live purge of this tenant, or cancel it.',
   },
+  TENANT_CYCLE: {
+    exitCode: EXIT.refused,
+    remedy: 'Let one of them refer to no other of them, then enqueue again.',
+  },
+  DESCENDANT_REMAINS: {
+    exitCode: EXIT.refused,
+    remedy: 'Settle why the descendant remains, then enqueue this tenant again with it.',
+  },
   HAZARD_BLOCKS: {
     exitCode: EXIT.refused,
     remedy: 'Settle each hazard as its remedy says, then plan again.',

@@ -23,6 +23,8 @@ export interface PurgeRecord {
   readonly rowsExpected: Readonly<Record<string, number>>;
   readonly rowsTotal: number;
   readonly rowsDeleted: number;
+  /** Purges of tenants directly below, which must be completed before it begins. */
+  readonly waitsFor: readonly PurgeId[];
   readonly redisWaitingSince: Date | null;
   readonly swept: boolean;
   readonly redisKeysDeleted: number;

@@ -1,21 +1,24 @@
 import type { Checkpoint } from '../domain/checkpoint.ts';
 import { PurgeError } from '../domain/errors.ts';
+import type { PurgeId, TenantId } from '../domain/ids.ts';
 import type { PlanLevel, PlanStep } from '../domain/plan.ts';
+import type { BatchRange, TableStep } from '../postgres/change-statements.ts';
 import type { Leaf } from '../postgres/row-reader.ts';
-import type { BatchRange } from '../postgres/row-store.ts';
 import { readFault } from '../postgres/sqlstate.ts';
 import { chooseAccessPath } from './access-path.ts';
 import { type BatchSizeLimits, halveBatchSize, nextBatchSize } from './batch-size.ts';
+import { fenced } from './fenced.ts';
 import type { Run } from './parts.ts';
 import type { ProgressMeter } from './progress.ts';
 import { withBackOff } from './retry.ts';
-import { checkControl, translateSignal } from './stop.ts';
+import { rowsRemain } from './rows-remain.ts';
+import { checkControl } from './stop.ts';
 
 /** Where a step of a level is carried out. */
-export interface StepContext {
+export interface StepContext<Step extends PlanStep = TableStep> {
   readonly run: Run;
   readonly level: PlanLevel;
-  readonly step: PlanStep;
+  readonly step: Step;
   readonly meter: ProgressMeter;
 }
 
@@ -39,11 +42,12 @@ export async function runStep(context: StepContext, saved: Checkpoint | null): P
     const rowsBefore = checkpoint?.rows ?? 0;
     checkpoint = await runPass(context, pass, checkpoint);
     const left = await withBackOff(
-      () => run.parts.reader.hasRows(step, run.purge.tenantId),
+      () => run.parts.reader.hasRows(step, whoOf(run)),
       () => checkControl(run.control),
     );
     if (!left) break;
-    if (pass >= run.parts.limits.maxPasses) throw rowsRemain(context, checkpoint.rows > rowsBefore);
+    if (pass >= run.parts.limits.maxPasses)
+      throw rowsRemain(run, step.table, checkpoint.rows > rowsBefore);
     checkpoint = { ...checkpoint, pass: pass + 1, nextBlock: 0, leaf: '' };
   }
   const done = checkpoint;
@@ -138,7 +142,7 @@ async function passOverIndex(
   for (;;) {
     const page = { fromBlock: checkpoint.nextBlock, limit: PAGE_ROWS };
     const tids = await withBackOff(
-      () => run.parts.reader.tids(step, leaf.name, run.purge.tenantId, page),
+      () => run.parts.reader.tids(step, leaf.name, whoOf(run), page),
       () => checkControl(run.control),
     );
     for (let index = 0; index < tids.length; ) {
@@ -206,22 +210,6 @@ async function runSizedBatch(
   }
 }
 
-/** A fenced transaction with everything around it: stop check, back-off, our own signals. */
-async function fenced<Result>(run: Run, work: () => Promise<Result>): Promise<Result> {
-  try {
-    return await withBackOff(
-      async () => {
-        await checkControl(run.control);
-        await run.parts.failpoint('before-batch');
-        return work();
-      },
-      () => checkControl(run.control),
-    );
-  } catch (error) {
-    throw translateSignal(error);
-  }
-}
-
 /** The same oversized batch is never tried again unchanged; a single row too slow is named. */
 function smaller(
   context: StepContext,
@@ -238,19 +226,9 @@ function smaller(
   );
 }
 
-function rowsRemain({ run, step }: StepContext, progressed: boolean): PurgeError {
-  const passes = run.parts.limits.maxPasses;
-  return progressed
-    ? new PurgeError(
-        'RESIDUE',
-        `Purge ${run.purge.id}: rows of ${step.table} kept arriving for ${passes} passes.`,
-        { details: { table: step.table, passes } },
-      )
-    : new PurgeError(
-        'ROWS_KEPT',
-        `Purge ${run.purge.id}: rows of ${step.table} stay although they were deleted.`,
-        { details: { table: step.table, passes } },
-      );
-}
+const whoOf = ({ purge }: Run): { tenantId: TenantId; purgeId: PurgeId } => ({
+  tenantId: purge.tenantId,
+  purgeId: purge.id,
+});
 
 const blockOf = (tid: string | undefined): number => Number(tid?.slice(1).split(',')[0] ?? 0);

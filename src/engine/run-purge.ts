@@ -1,6 +1,8 @@
-import type { PurgeId } from '../domain/ids.ts';
+import type { PurgeId, WorkerId } from '../domain/ids.ts';
 import type { Outcome } from '../domain/outcome.ts';
 import type { PurgeRecord } from '../domain/records.ts';
+import type { AwaitedPurges } from '../postgres/ledger/awaited.ts';
+import { whyDescendantRemains } from './descendant-remains.ts';
 import type { EngineParts, Run, RunControl } from './parts.ts';
 import { ProgressMeter } from './progress.ts';
 import { makePurgeReport } from './purge-report.ts';
@@ -15,6 +17,8 @@ import { whyNotWritten } from './stop.ts';
 const SWEEP_LOOK_MS = 10_000;
 const NOT_NOW_MS = 5_000;
 const DUE_LOOK_MIN_MS = 500;
+/** One that waits for others looks again after a quarter of the time it has waited, up to this. */
+const AWAITED_LOOK_MAX_MS = 10_000;
 
 /**
  * Runs one purge as far as it gets: claim, preflight, levels, Redis, verify, seal. Safe to call twice
@@ -34,7 +38,7 @@ export async function runPurge(
     case 'not-claimable':
       return claim.stopped && claim.purge.status !== 'paused'
         ? { kind: 'not-now', lookAgainInMs: NOT_NOW_MS }
-        : await declined(parts, claim.purge);
+        : await declined(parts, claim, control.worker);
     case 'claimed':
       await parts.failpoint('claimed');
       return await driveClaimed(parts, claim, control);
@@ -43,13 +47,25 @@ export async function runPurge(
   }
 }
 
+type NotClaimable = Extract<
+  Awaited<ReturnType<EngineParts['purges']['claim']>>,
+  { kind: 'not-claimable' }
+>;
+
 /** What becomes of a job whose purge cannot be claimed. */
-async function declined(parts: EngineParts, purge: PurgeRecord): Promise<Outcome> {
+async function declined(
+  parts: EngineParts,
+  { purge, awaited }: NotClaimable,
+  worker: WorkerId,
+): Promise<Outcome> {
   if (purge.status === 'paused') return { kind: 'paused', parked: purge.parked };
   if (purge.status === 'queued' && purge.stage === 'redis') return awaitSweep(parts);
   if (purge.status === 'pausing' || purge.status === 'cancelling') {
     // Its holder will settle it, or the reconciler will.
     return { kind: 'not-now', lookAgainInMs: NOT_NOW_MS };
+  }
+  if (isWaitingStatus(purge.status) && awaited.live + awaited.endedTotal > 0) {
+    return await awaitDescendants(parts, purge, awaited, worker);
   }
   if (isWaitingStatus(purge.status)) {
     // Promoted before its time, perhaps with many others: the delay that was asked for stands. The
@@ -66,6 +82,32 @@ async function declined(parts: EngineParts, purge: PurgeRecord): Promise<Outcome
     return { kind: 'completed', report: await makePurgeReport(parts, purge, []) };
   }
   return { kind: 'superseded', reason: `purge is ${purge.status}` };
+}
+
+/**
+ * A tenant goes after all of those below it. One of them that ended otherwise than completed is still
+ * there, and would be at every later look.
+ */
+async function awaitDescendants(
+  parts: EngineParts,
+  purge: PurgeRecord,
+  awaited: AwaitedPurges,
+  worker: WorkerId,
+): Promise<Outcome> {
+  const remains = whyDescendantRemains(purge, awaited);
+  if (remains !== null) {
+    const error = remains.toReport();
+    const refused = await parts.purges.refuseUnclaimed(purge, error, worker);
+    if (refused !== null) {
+      parts.log.error({ purgeId: purge.id, code: error.code }, error.message);
+      return { kind: 'refused', error };
+    }
+    // A command came between the look and the write: look again.
+    return { kind: 'not-now', lookAgainInMs: DUE_LOOK_MIN_MS };
+  }
+  const waitedMs = Date.now() - purge.dueAt.getTime();
+  const lookAgainInMs = Math.min(AWAITED_LOOK_MAX_MS, Math.max(DUE_LOOK_MIN_MS, waitedMs / 4));
+  return { kind: 'not-now', lookAgainInMs: Math.ceil(Math.max(lookAgainInMs, -waitedMs)) };
 }
 
 const isWaitingStatus = (status: PurgeRecord['status']): boolean =>

@@ -1,13 +1,14 @@
 import { type ErrorReport, PurgeError, toPurgeError } from '../domain/errors.ts';
 import type { Outcome } from '../domain/outcome.ts';
 import type { PurgeRecord } from '../domain/records.ts';
-import { readFault } from '../postgres/sqlstate.ts';
+import { type DatabaseFault, readFault } from '../postgres/sqlstate.ts';
 import type { Run } from './parts.ts';
 import type { ProgressMeter } from './progress.ts';
 import { makePurgeReport } from './purge-report.ts';
 import { InterruptedRun } from './retry.ts';
 import { findResidue } from './stages/verify.ts';
 import { StaleFence, StopAsked } from './stop.ts';
+import { nameStrangers } from './strangers.ts';
 
 /** Waits between tries of an interrupted purge: 2 s, 4 s, … at most five minutes. */
 const RETRY_FIRST_MS = 2_000;
@@ -16,7 +17,15 @@ const RETRY_MAX_MS = 300_000;
 /** Errors of our own that say no more than that a server is away for now. */
 const PASSING: ReadonlySet<string> = new Set(['REDIS_UNREACHABLE', 'DATABASE_UNREACHABLE']);
 
-const REFUSALS: ReadonlySet<string> = new Set(['IDENTITY_MISMATCH', 'TENANT_KEPT', 'DRIFT']);
+const REFUSALS: ReadonlySet<string> = new Set([
+  'IDENTITY_MISMATCH',
+  'TENANT_KEPT',
+  'DRIFT',
+  'HAZARD_BLOCKS',
+]);
+
+/** A row of somebody else undid the transaction: the error is to say which. */
+const STRANGERS: ReadonlySet<string> = new Set(['FOREIGN_REFERENCE', 'CASCADE_GUARD']);
 
 type Stopped = Pick<Run, 'parts' | 'control' | 'purge' | 'fence'>;
 
@@ -27,7 +36,7 @@ export async function settle(run: Stopped, meter: ProgressMeter, error: unknown)
   if (isPassing(error)) {
     return await settleInterruption(run, meter, error);
   }
-  const failure = explain(run.purge, error);
+  const failure = await withStrangers(run, explain(run.purge, error));
   if (failure.code === 'RESIDUE') return await settleResidue(run, meter, failure);
   const outcome = REFUSALS.has(failure.code) ? 'refused' : 'failed';
   const written = await run.parts.purges.write(
@@ -157,6 +166,18 @@ async function settleInterruption(
   return { kind: 'interrupted', error: report, retryInMs };
 }
 
+/** What undid a transaction is still there; should the look fail, the error stands as it is. */
+async function withStrangers(run: Stopped, failure: PurgeError): Promise<PurgeError> {
+  const { parts, purge } = run;
+  if (!STRANGERS.has(failure.code)) return failure;
+  try {
+    return await nameStrangers(parts, await parts.livePlan.current(), purge.tenantId, failure);
+  } catch (error) {
+    parts.log.warn({ purgeId: purge.id, err: error }, 'the referring rows could not be listed');
+    return failure;
+  }
+}
+
 /** A database error in the words of the operator: which purge, which table, which constraint. */
 function explain(purge: PurgeRecord, error: unknown): PurgeError {
   if (error instanceof PurgeError) return error;
@@ -177,23 +198,42 @@ function explain(purge: PurgeRecord, error: unknown): PurgeError {
         { details, cause: error },
       );
     case 'fatal':
-      return fault.sqlState === null
-        ? toPurgeError(error)
-        : fault.sqlState === '42501'
-          ? new PurgeError('PRIVILEGE_MISSING', `Purge ${purge.id}: ${fault.message}.`, {
-              details,
-              cause: error,
-            })
-          : new PurgeError(
-              'ROW_REFUSED',
-              `Purge ${purge.id}: PostgreSQL refused${at} (${fault.sqlState}): ${fault.message}.`,
-              { details, cause: error },
-            );
+      return explainFatal(purge, error, fault);
     case 'back-off':
     case 'stale':
     case 'stop':
       return toPurgeError(error);
     default:
       return fault.faultClass satisfies never;
+  }
+}
+
+function explainFatal(purge: PurgeRecord, error: unknown, fault: DatabaseFault): PurgeError {
+  if (fault.sqlState === null) return toPurgeError(error);
+  const at = fault.table === null ? '' : ` at ${fault.table}`;
+  const options = {
+    details: { sqlState: fault.sqlState, constraint: fault.constraint, table: fault.table },
+    cause: error,
+  };
+  if (fault.sqlState === '42501') {
+    return new PurgeError('PRIVILEGE_MISSING', `Purge ${purge.id}: ${fault.message}.`, options);
+  }
+  const remedy = remedyOfConstraint(fault);
+  return new PurgeError(
+    'ROW_REFUSED',
+    `Purge ${purge.id}: PostgreSQL refused${at} (${fault.sqlState}): ${fault.message}.`,
+    remedy === null ? options : { ...options, remedy },
+  );
+}
+
+/** Setting a column of a row that stays, by our statement or by a key's action, broke a rule of its table. */
+function remedyOfConstraint({ sqlState, table, column, constraint }: DatabaseFault): string | null {
+  switch (sqlState) {
+    case '23502':
+      return `Column ${column} of ${table} takes no NULL, but a key or rule wants to clear it: have these rows deleted, drop NOT NULL, or change the rule, then enqueue again.`;
+    case '23514':
+      return `Clearing a column of ${table} breaks CHECK ${constraint}: have these rows deleted, loosen the CHECK, or change the rule, then enqueue again.`;
+    default:
+      return null;
   }
 }

@@ -1,5 +1,5 @@
 import type { TableName } from '../domain/ids.ts';
-import type { TenantPath } from '../domain/plan.ts';
+import type { TenantPath, Way } from '../domain/plan.ts';
 import type { CatalogueForeignKey } from './catalogue.ts';
 import { columnOf, type SchemaMap } from './schema-map.ts';
 
@@ -20,12 +20,29 @@ export function findFixedColumns(
     for (const column of columns) known.add(column);
     fixed.set(table, known);
   };
-  for (const path of paths.values()) {
-    fix(path.table, [path.column]);
-    for (const hop of path.hops) {
-      fix(hop.from, hop.columns);
-      fix(hop.to, hop.referencedColumns);
+  const fixWay = (table: TableName, way: Way): void => {
+    switch (way.kind) {
+      case 'column':
+        fix(table, [way.column, ...way.when.map((guard) => guard.column)]);
+        break;
+      case 'parent':
+        fix(table, [...way.columns, ...way.when.map((guard) => guard.column)]);
+        fix(way.parent.table, way.referencedColumns);
+        break;
+      case 'child':
+        fix(table, way.columns);
+        fix(way.child.table, way.referencingColumns);
+        break;
+      case 'condition':
+        // Nobody knows which columns it reads: none of the table's may change.
+        fix(table, map.byName.get(table)?.columns.map((column) => column.name) ?? []);
+        break;
+      default:
+        way satisfies never;
     }
+  };
+  for (const path of paths.values()) {
+    for (const way of path.ways) fixWay(path.table, way);
   }
   for (const key of map.foreignKeys) fix(key.parent, key.referencedColumns);
   return fixed;

@@ -8,30 +8,62 @@ export interface OrderEdge {
   readonly parent: TableName;
   /** The foreign keys that ask for it; none where only the tenant row's place at the end does. */
   readonly keys: readonly CatalogueForeignKey[];
+  /** True where rows of `child` are found by way of `parent`: they must go while it is there. */
+  readonly isPath: boolean;
   /** True where each of the keys can be set to NULL in the tenant's own rows beforehand. */
   readonly clearable: boolean;
 }
 
 export interface BrokenCycles {
-  /** Edges without a cycle. */
+  /** Edges without a cycle; those inside a component are left out. */
   readonly kept: readonly OrderEdge[];
   /** Edges whose keys are to be cleared beforehand. */
   readonly cleared: readonly OrderEdge[];
-  /** Cycles that nothing can break, each as its edges in order. */
-  readonly unbreakable: readonly (readonly OrderEdge[])[];
+  /** Circles of edges that cannot be cleared: their tables go together. */
+  readonly components: readonly Component[];
+}
+
+/** Tables, each of which must go before another of them. */
+export interface Component {
+  /** Sorted; in an order that suits all other keys where `deferredKeys` are checked at the end. */
+  readonly tables: readonly TableName[];
+  /** One circle through them, for people. */
+  readonly cycle: readonly OrderEdge[];
+  /** Keys that can be deferred, so that what is left has an order; null where that does not suffice. */
+  readonly deferredKeys: readonly CatalogueForeignKey[] | null;
 }
 
 /**
  * Takes edges away until no cycle is left: those that can be cleared where that suffices, as few as
- * a greedy choice finds. A cycle without such an edge is reported, and cut all the same, so that the
- * rest of the plan can be shown. Pure; the order of `edges` does not matter.
+ * a greedy choice finds. Tables in a circle of edges that cannot be cleared become one component.
+ * Pure; the order of `edges` does not matter.
  */
 export function breakCycles(edges: readonly OrderEdge[]): BrokenCycles {
   const sorted = sortedBy(edges, edgeText);
-  const fixed = cutUnbreakable(sorted.filter((edge) => !edge.clearable));
-  let kept = [...fixed.kept, ...sorted.filter((edge) => edge.clearable)];
+  const components = findTogether(sorted);
+  const leader = new Map(
+    components.flatMap(({ tables }) => tables.map((table) => [table, tables[0] ?? table] as const)),
+  );
+  const leaderOf = (table: TableName): TableName => leader.get(table) ?? table;
+  // A component counts as one table.
+  const original = new Map<OrderEdge, OrderEdge>();
+  for (const edge of sorted) {
+    const [child, parent] = [leaderOf(edge.child), leaderOf(edge.parent)];
+    if (child !== parent) original.set({ ...edge, child, parent }, edge);
+  }
+  const { kept, cleared } = cutClearable([...original.keys()]);
+  const restore = (cut: readonly OrderEdge[]): OrderEdge[] =>
+    cut.map((edge) => original.get(edge) ?? edge);
+  return { kept: restore(kept), cleared: restore(cleared), components };
+}
+
+function cutClearable(edges: readonly OrderEdge[]): {
+  readonly kept: readonly OrderEdge[];
+  readonly cleared: readonly OrderEdge[];
+} {
+  let kept = edges;
   const cleared: OrderEdge[] = [];
-  for (let cut = 0; cut < sorted.length; cut += 1) {
+  for (let cut = 0; cut < edges.length; cut += 1) {
     const inCycles = edgesInCycles(kept);
     const [best] = inCycles.filter((edge) => edge.clearable).sort(byGain(inCycles));
     if (best === undefined) break;
@@ -44,23 +76,48 @@ export function breakCycles(edges: readonly OrderEdge[]): BrokenCycles {
     if (edgesInCycles([...kept, edge]).length > 0) needed.push(edge);
     else kept = [...kept, edge];
   }
-  return { kept, cleared: needed, unbreakable: fixed.unbreakable };
+  return { kept, cleared: needed };
 }
 
-function cutUnbreakable(edges: readonly OrderEdge[]): {
-  readonly kept: readonly OrderEdge[];
-  readonly unbreakable: readonly (readonly OrderEdge[])[];
-} {
-  let kept = edges;
-  const unbreakable: (readonly OrderEdge[])[] = [];
-  for (let cut = 0; cut < edges.length; cut += 1) {
-    const cycle = shortestCycle(edgesInCycles(kept));
-    if (cycle.length === 0) break;
-    unbreakable.push(cycle);
-    const victim = cycle.find((edge) => edge.keys.length > 0) ?? cycle[0];
-    kept = kept.filter((edge) => edge !== victim);
+function findTogether(edges: readonly OrderEdge[]): Component[] {
+  const fixed = edges.filter((edge) => !edge.clearable);
+  const inCycles = edgesInCycles(fixed);
+  const numbers = findComponents(inCycles);
+  const groups = new Map<number, TableName[]>();
+  for (const [table, number] of numbers) groups.set(number, [...(groups.get(number) ?? []), table]);
+  const found = [...groups.values()].map((tables) => {
+    const members = new Set(tables);
+    const inside = edges.filter(({ child, parent }) => members.has(child) && members.has(parent));
+    return makeComponent(tables.sort(), inside);
+  });
+  return sortedBy(found, ({ tables }) => tables[0] ?? '');
+}
+
+function makeComponent(tables: readonly TableName[], inside: readonly OrderEdge[]): Component {
+  const cycle = shortestCycle(inside.filter((edge) => !edge.clearable));
+  const firm = inside.filter((edge) => !isDeferrable(edge));
+  if (edgesInCycles(firm).length > 0) return { tables, cycle, deferredKeys: null };
+  const deferredKeys = inside.filter(isDeferrable).flatMap((edge) => edge.keys);
+  return { tables: childrenFirst(tables, firm), cycle, deferredKeys };
+}
+
+/** Only the check of NO ACTION can wait for the end of a transaction; an action never does. */
+const isDeferrable = (edge: OrderEdge): boolean =>
+  !edge.isPath &&
+  edge.keys.length > 0 &&
+  edge.keys.every((key) => key.deferrable && key.onDelete === 'NO ACTION');
+
+/** For edges without a cycle. */
+function childrenFirst(tables: readonly TableName[], edges: readonly OrderEdge[]): TableName[] {
+  const sorted: TableName[] = [];
+  while (sorted.length < tables.length) {
+    const open = tables.filter((table) => !sorted.includes(table));
+    const next = open.find(
+      (table) => !edges.some((edge) => edge.parent === table && open.includes(edge.child)),
+    );
+    sorted.push(next ?? (open[0] as TableName));
   }
-  return { kept, unbreakable };
+  return sorted;
 }
 
 /**

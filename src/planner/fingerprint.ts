@@ -1,7 +1,13 @@
 import { createHash } from 'node:crypto';
 import { asFingerprint, type Fingerprint } from '../domain/ids.ts';
-import { describePath, type PlanLevel } from '../domain/plan.ts';
-import type { CatalogueTable } from './catalogue.ts';
+import {
+  deletesOf,
+  describePath,
+  type PlanLevel,
+  type PlanStep,
+  type TenantPath,
+} from '../domain/plan.ts';
+import type { CatalogueForeignKey, CatalogueTable } from './catalogue.ts';
 import { type PlannedTables, triggersThatFire } from './hazards.ts';
 import { columnList, describeKey } from './remedy.ts';
 import type { SchemaMap } from './schema-map.ts';
@@ -21,26 +27,18 @@ export function planFacts(
   const { tenant } = rules;
   const facts = new Set([`${tenant.table}: tenants by ${tenant.key} of type ${tenant.keyType}`]);
   for (const level of levels) {
-    for (const step of level.steps) {
-      if (step.kind === 'clear') {
-        facts.add(
-          `${step.table}: level ${level.name} clears ${columnList(step.columns)} of ${step.foreignKey} (${step.reason})`,
-        );
-      } else {
-        facts.add(`${step.table}: level ${level.name}`);
-        facts.add(`${step.table}: path ${describePath(step.path)} by ${step.path.via}`);
-      }
-    }
+    for (const step of level.steps) for (const fact of stepFacts(level.name, step)) facts.add(fact);
   }
   for (const table of map.tables) {
-    if (planned.deleted.has(table.name)) {
+    if (planned.deleted.has(table.name) || planned.cleared.has(table.name)) {
       for (const fact of tableFacts(table, planned)) facts.add(fact);
     }
   }
-  for (const key of [...map.foreignKeys, ...map.unsupportedKeys]) {
+  for (const key of map.foreignKeys) {
     if (!planned.deleted.has(key.parent)) continue;
-    const unsupported = key.unsupported === undefined ? '' : ` (${key.unsupported})`;
-    facts.add(`key ${key.name}: ${describeKey(key)} ON DELETE ${key.onDelete}${unsupported}`);
+    facts.add(keyFact(key));
+    const rule = rules.keyRules.get(key.name);
+    if (rule !== undefined) facts.add(`key ${key.name}: rule ${rule}`);
     if (rules.kept.has(key.child)) facts.add(`${key.child}: kept`);
   }
   return [...facts].sort();
@@ -59,12 +57,56 @@ export function explainDrift(before: readonly string[], after: readonly string[]
   ];
 }
 
+function keyFact(key: CatalogueForeignKey): string {
+  const columns = key.setColumns === undefined ? '' : ` (${columnList(key.setColumns)})`;
+  const more = [
+    ...(key.childPartition === undefined ? [] : [`only in ${key.childPartition}`]),
+    ...(key.parentPartition === undefined ? [] : [`only to ${key.parentPartition}`]),
+    ...(key.enforced === false ? ['not enforced'] : []),
+    ...(key.period === true ? ['by period'] : []),
+  ].map((text) => `, ${text}`);
+  return `key ${key.name}: ${describeKey(key)} ON DELETE ${key.onDelete}${columns}${more.join('')}`;
+}
+
+function stepFacts(level: string, step: PlanStep): string[] {
+  if (step.kind === 'clear') {
+    const values = step.values === undefined ? '' : ` to ${JSON.stringify(step.values)}`;
+    return [
+      `${step.table}: level ${level} clears ${columnList(step.columns)} of ${step.foreignKey} (${step.reason})${values}`,
+      ...(step.reason === 'operator' || step.reason === 'table'
+        ? [`${step.table}: rows by ${describePath(step.path)}`]
+        : []),
+    ];
+  }
+  const together =
+    step.kind === 'component'
+      ? [
+          `${step.table}: ${step.way === 'deferred' ? 'one transaction' : 'one statement'} with ${step.deletes.map(({ table }) => table).join(', ')}`,
+        ]
+      : [];
+  return [
+    ...together,
+    ...deletesOf(step).flatMap((deletion) => [
+      `${deletion.table}: level ${level}`,
+      ...(deletion.path.ways.length === 0 ? [] : [pathFact(deletion.path)]),
+      ...deletion.also.map((path) => `${deletion.table}: also rows by ${describePath(path)}`),
+      ...deletion.remembers.map(
+        ({ columns, parent }) => `${deletion.table}: ${columnList(columns)} takes ${parent} along`,
+      ),
+    ]),
+  ];
+}
+
+const pathFact = (path: TenantPath): string =>
+  `${path.table}: path ${describePath(path)} by ${[...new Set(path.ways.map(({ via }) => via))].join(', ')}`;
+
 function tableFacts(table: CatalogueTable, planned: PlannedTables): string[] {
   const facts = triggersThatFire(table, planned).map(
     ({ name, timing, events, forEachRow }) =>
       `${table.name}: trigger ${name} ${timing} ${[...events].sort().join(' or ')} each ${forEachRow ? 'row' : 'statement'}`,
   );
-  if (table.kind !== 'ordinary') facts.push(`${table.name}: ${table.kind}`);
+  if (table.kind !== 'ordinary' && table.kind !== 'inherited')
+    facts.push(`${table.name}: ${table.kind}`);
   for (const rule of table.rules) facts.push(`${table.name}: rule ${rule}`);
   if (table.rowSecurityApplies) facts.push(`${table.name}: row security applies`);
   return facts;

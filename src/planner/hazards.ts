@@ -1,7 +1,7 @@
 import type { Hazard } from '../domain/hazard.ts';
 import { quoteIdentifier } from '../domain/identifier.ts';
 import type { TableName } from '../domain/ids.ts';
-import type { PlanLevel } from '../domain/plan.ts';
+import { deletesOf, type PlanLevel } from '../domain/plan.ts';
 import type { CatalogueTable, CatalogueTrigger } from './catalogue.ts';
 import { tableRule } from './remedy.ts';
 import type { SchemaMap } from './schema-map.ts';
@@ -18,7 +18,7 @@ export interface PlannedTables {
 
 export function plannedTables(levels: readonly PlanLevel[]): PlannedTables {
   const steps = levels.flatMap((level) => level.steps);
-  const deletes = steps.filter((step) => step.kind === 'delete');
+  const deletes = steps.flatMap(deletesOf);
   const deleted = new Set(deletes.map((step) => step.table));
   return {
     deleted,
@@ -40,31 +40,72 @@ export function findTableHazards(map: SchemaMap, planned: PlannedTables): Hazard
     deleteRules,
     replicaIdentity,
     triggers,
+    noPrimaryKey,
+    publications,
+    materializedViews,
   ];
   return map.tables.flatMap((table) => {
-    const isTouched = planned.deleted.has(table.name) || planned.watched.has(table.name);
+    const isTouched =
+      planned.deleted.has(table.name) ||
+      planned.cleared.has(table.name) ||
+      planned.watched.has(table.name);
     return isTouched ? checks.flatMap((check) => check(table, planned, map)) : [];
   });
 }
 
+const isWritten = (table: TableName, { deleted, cleared }: PlannedTables): boolean =>
+  deleted.has(table) || cleared.has(table);
+
 type TableCheck = (table: CatalogueTable, planned: PlannedTables, map: SchemaMap) => Hazard[];
 
-const unsupportedTable: TableCheck = ({ name, kind }, { deleted }) => {
-  if (!deleted.has(name) || kind === 'ordinary' || kind === 'partitioned') return [];
-  const what =
-    kind === 'foreign'
-      ? 'is a foreign table, or has one among its partitions: its rows lie in another server, where no batch and no ledger of ours reaches'
-      : 'takes part in plain inheritance: a delete in it may take rows of another table, or leave them';
+const unsupportedTable: TableCheck = ({ name, kind }, planned) => {
+  if (!isWritten(name, planned) || kind !== 'foreign') return [];
   return [
     {
       type: 'UNSUPPORTED_TABLE',
       severity: 'blocks',
       table: name,
-      message: `${name} holds rows of tenants and ${what}.`,
+      message: `${name} holds rows of tenants and is a foreign table, or has one among its partitions: its rows lie in another server, where no batch and no ledger of ours reaches.`,
       remedy: `Purge it by a way of your own and write in purge.config: ${tableRule(name, { onPurge: 'keep' })}.`,
     },
   ];
 };
+
+const noPrimaryKey: TableCheck = ({ name, primaryKey }, { deleted }) =>
+  primaryKey !== null || !deleted.has(name)
+    ? []
+    : [
+        {
+          type: 'NO_PRIMARY_KEY',
+          severity: 'info',
+          table: name,
+          message: `${name} has no primary key: its rows are deleted by their address, and a message can name one only by that.`,
+          remedy: `Nothing to do for a purge; ALTER TABLE ${name} ADD PRIMARY KEY (…) makes its rows nameable.`,
+        },
+      ];
+
+const publications: TableCheck = (table, planned) =>
+  table.publications === undefined || !isWritten(table.name, planned)
+    ? []
+    : table.publications.map((publication) => ({
+        type: 'PUBLICATION' as const,
+        severity: 'info' as const,
+        table: table.name,
+        message: `The publication ${publication} sends what a purge changes in ${table.name} to its subscribers: the rows go there too.`,
+        remedy:
+          'Make sure that the subscribers want that; an audit copy elsewhere would be emptied.',
+      }));
+
+const materializedViews: TableCheck = (table, planned) =>
+  table.materializedViews === undefined || !isWritten(table.name, planned)
+    ? []
+    : table.materializedViews.map((view) => ({
+        type: 'MATERIALIZED_VIEW' as const,
+        severity: 'info' as const,
+        table: table.name,
+        message: `The materialized view ${view} reads ${table.name}: it holds what was there until it is refreshed.`,
+        remedy: `After the purge run: REFRESH MATERIALIZED VIEW ${view};`,
+      }));
 
 const rowSecurity: TableCheck = ({ name, rowSecurityApplies }, _planned, { role }) =>
   rowSecurityApplies
@@ -106,8 +147,8 @@ const missingPrivileges: TableCheck = (table, { deleted, cleared }, { role }) =>
   ];
 };
 
-const deleteRules: TableCheck = ({ name, rules }, { deleted }) =>
-  deleted.has(name)
+const deleteRules: TableCheck = ({ name, rules }, planned) =>
+  isWritten(name, planned)
     ? [...rules].sort().map((rule) => ({
         type: 'DELETE_RULE' as const,
         severity: 'blocks' as const,
@@ -117,8 +158,8 @@ const deleteRules: TableCheck = ({ name, rules }, { deleted }) =>
       }))
     : [];
 
-const replicaIdentity: TableCheck = ({ name, replicaIdentityOk }, { deleted }) =>
-  replicaIdentityOk || !deleted.has(name)
+const replicaIdentity: TableCheck = ({ name, replicaIdentityOk }, planned) =>
+  replicaIdentityOk || !isWritten(name, planned)
     ? []
     : [
         {
@@ -131,9 +172,11 @@ const replicaIdentity: TableCheck = ({ name, replicaIdentityOk }, { deleted }) =
       ];
 
 const triggers: TableCheck = (table, planned) =>
-  planned.deleted.has(table.name)
+  isWritten(table.name, planned)
     ? triggersThatFire(table, planned).map((trigger) =>
-        isBeforeDelete(trigger) ? beforeDelete(table.name, trigger) : firing(table.name, trigger),
+        isBeforeDelete(trigger) && planned.deleted.has(table.name)
+          ? beforeDelete(table.name, trigger)
+          : firing(table.name, trigger),
       )
     : [];
 
@@ -142,9 +185,12 @@ export function triggersThatFire(
   table: CatalogueTable,
   planned: PlannedTables,
 ): readonly CatalogueTrigger[] {
-  const isUpdated = planned.cleared.has(table.name);
+  const [isDeleted, isUpdated] = [planned.deleted.has(table.name), planned.cleared.has(table.name)];
   return table.triggers
-    .filter(({ events }) => events.includes('delete') || (isUpdated && events.includes('update')))
+    .filter(
+      ({ events }) =>
+        (isDeleted && events.includes('delete')) || (isUpdated && events.includes('update')),
+    )
     .sort((left, right) => (left.name < right.name ? -1 : 1));
 }
 

@@ -1,7 +1,9 @@
 import type { Hazard } from '../domain/hazard.ts';
-import type { TableName } from '../domain/ids.ts';
-import type { CatalogueForeignKey, CatalogueTable, UnsupportedKey } from './catalogue.ts';
-import { columnList, constraintName, constraintTable, describeKey, tableRule } from './remedy.ts';
+import type { CatalogueForeignKey, CatalogueTable } from './catalogue.ts';
+import type { PlannedTables } from './hazards.ts';
+import type { Ownership } from './ownership.ts';
+import { type Doomed, ruleOf } from './references.ts';
+import { columnList, describeKey } from './remedy.ts';
 import type { SchemaMap } from './schema-map.ts';
 import { columnOf, sameColumns } from './schema-map.ts';
 import type { SettledRules } from './settled-rules.ts';
@@ -13,67 +15,120 @@ const UNINDEXED_ROWS_MAX = 1_000;
 export function findKeyHazards(
   map: SchemaMap,
   rules: SettledRules,
-  planned: { readonly deleted: ReadonlySet<TableName>; readonly unclear: ReadonlySet<TableName> },
+  found: {
+    readonly planned: PlannedTables;
+    readonly doomed: Doomed;
+    readonly ownership: Ownership;
+  },
 ): Hazard[] {
-  const { deleted, unclear } = planned;
-  const leadsIn = (key: CatalogueForeignKey): boolean => deleted.has(key.parent);
-  const fromOutside = map.foreignKeys.filter(
-    (key) => leadsIn(key) && !deleted.has(key.child) && !unclear.has(key.child),
+  const { deleted } = found.planned;
+  const { unclear } = found.ownership;
+  const leadingIn = map.foreignKeys.filter(
+    (key) => deleted.has(key.parent) && key.enforced !== false,
   );
   return [
-    ...map.unsupportedKeys.filter(leadsIn).map(unsupportedKey),
-    ...fromOutside.map((key) => unknownReference(key, rules.kept.has(key.child))),
-    ...map.foreignKeys.filter(leadsIn).flatMap((key) => unindexedKey(map, key)),
+    ...leadingIn
+      .filter((key) => !deleted.has(key.child) && !unclear.has(key.child))
+      .filter((key) => !rules.keyRules.has(key.name) && !rules.staying.has(key.child))
+      .map((key) => unknownReference(key, rules.kept.has(key.child))),
+    ...leadingIn.flatMap((key) => unindexedKey(map, key)),
+    ...leadingIn.flatMap((key) => setNullOverNotNull(map, rules, found.doomed, key)),
+    ...map.foreignKeys
+      .filter((key) => deleted.has(key.child) && !deleted.has(key.parent))
+      .flatMap((key) => orphanedParent(map, rules, found.doomed, key)),
     ...unsupportedTenantKey(map, rules),
   ];
-}
-
-const UNSUPPORTED: Record<UnsupportedKey, { readonly why: string; readonly remedy: string }> = {
-  partition: {
-    why: 'it is declared on or to a single partition',
-    remedy: 'Declare it between the partitioned tables themselves, and then',
-  },
-  'not-enforced': {
-    why: 'it is NOT ENFORCED, so its rows may refer to nothing',
-    remedy: 'Make it an enforced key, or',
-  },
-  period: {
-    why: 'it is a PERIOD key, which matches ranges instead of values',
-    remedy: 'Reference the row by its own key, and then',
-  },
-};
-
-function unsupportedKey(key: CatalogueForeignKey): Hazard {
-  const { why, remedy } = UNSUPPORTED[key.unsupported ?? 'partition'];
-  return {
-    type: 'UNSUPPORTED_KEY',
-    severity: 'blocks',
-    table: key.child,
-    foreignKey: key.name,
-    message: `This version does not understand the foreign key ${key.name}, ${describeKey(key)}: ${why}.`,
-    remedy: `${remedy} run: ALTER TABLE ${constraintTable(key)} DROP CONSTRAINT ${constraintName(key)};`,
-  };
 }
 
 function unknownReference(key: CatalogueForeignKey, isKept: boolean): Hazard {
   const effect =
     key.onDelete === 'NO ACTION' || key.onDelete === 'RESTRICT'
       ? 'a row of it that refers to a doomed one stops the purge'
-      : `its ON DELETE ${key.onDelete} would change rows that the plan does not name`;
-  const shared = { type: 'UNKNOWN_REFERENCE', table: key.child, foreignKey: key.name } as const;
-  return isKept
-    ? {
+      : `its ON DELETE ${key.onDelete} would change rows that the plan does not name, so that a row of it that refers to a doomed one stops the purge`;
+  const why = isKept ? 'is kept' : 'belongs to no tenant';
+  return {
+    type: 'UNKNOWN_REFERENCE',
+    severity: 'info',
+    table: key.child,
+    foreignKey: key.name,
+    message: `${key.child} ${why}, and refers to a planned table by ${key.name}, ${describeKey(key)}: ${effect}.`,
+    remedy: `Where there are such rows, say what becomes of them: "foreignKeys": { ${JSON.stringify(key.name)}: "set-null" } clears the reference, "delete" deletes the row, "own" makes it the tenant's.`,
+  };
+}
+
+/** 23502 when the action fires, or when our own rule does. */
+function setNullOverNotNull(
+  map: SchemaMap,
+  rules: SettledRules,
+  doomed: Doomed,
+  key: CatalogueForeignKey,
+): Hazard[] {
+  const rule = rules.keyRules.get(key.name);
+  const shared = {
+    type: 'SET_NULL_OVER_NOT_NULL',
+    table: key.child,
+    foreignKey: key.name,
+  } as const;
+  const isStaying = rules.staying.get(key.child)?.onPurge === 'set-null';
+  const isToClear = rule === 'set-null' || (isStaying && (rule === undefined || rule === 'own'));
+  const isClearable = ruleOf(map, rules, doomed.fixed, key) === 'set-null';
+  if (isToClear && !isClearable && !doomed.followed.has(key.parent)) {
+    const child = map.byName.get(key.child);
+    const isHeld = key.columns.every((name) => child && columnOf(child, name)?.notNull === true);
+    return [
+      {
         ...shared,
-        severity: 'allow',
-        message: `${key.child} is kept, and refers to a planned table by ${key.name}, ${describeKey(key)}: ${effect}.`,
-        remedy: `Make sure that none of its rows refers to a purged tenant's, then accept it with --allow UNKNOWN_REFERENCE.`,
-      }
-    : {
-        ...shared,
-        severity: 'blocks',
-        message: `${key.child} belongs to no tenant, and refers to a planned table by ${key.name}, ${describeKey(key)}: ${effect}.`,
-        remedy: `Say in purge.config who owns its rows: ${tableRule(key.child, { ownedBy: key.columns })}; or that they stay: ${tableRule(key.child, { onPurge: 'keep' })}.`,
-      };
+        severity: isHeld ? 'blocks' : 'info',
+        message: isHeld
+          ? `The configuration clears ${key.name}, ${describeKey(key)}, but ${columnList(key.columns)} is NOT NULL (23502).`
+          : `The configuration clears ${key.name}, ${describeKey(key)}, but other keys refer to its columns, or they say who owns the row: rows of others that refer are refused instead.`,
+        remedy: `Let a column be NULL, or choose another rule: "foreignKeys": { ${JSON.stringify(key.name)}: "${isStaying ? 'refuse' : 'delete'}" }.`,
+      },
+    ];
+  }
+  if (key.onDelete !== 'SET NULL') return [];
+  const table = map.byName.get(key.child);
+  const held = (key.setColumns ?? key.columns).filter(
+    (name) => table !== undefined && columnOf(table, name)?.notNull === true,
+  );
+  if (held.length === 0) return [];
+  return [
+    {
+      ...shared,
+      severity: 'info',
+      message: `${key.name} sets ${columnList(held)} of ${key.child} to NULL when a row of ${key.parent} is deleted, and it is NOT NULL: every such delete fails with 23502. A purge deletes the tenant's rows of ${key.child} before, and refuses where others refer.`,
+      remedy: `Name the columns that may be NULL: ON DELETE SET NULL (${columnList(key.columns.filter((name) => !held.includes(name)))}), from PostgreSQL 15 on.`,
+    },
+  ];
+}
+
+/** A unique reference to a row that belongs to no tenant: nothing refers to that row afterwards. */
+function orphanedParent(
+  map: SchemaMap,
+  rules: SettledRules,
+  doomed: Doomed,
+  key: CatalogueForeignKey,
+): Hazard[] {
+  const child = map.byName.get(key.child);
+  const isOneToOne =
+    key.child !== key.parent &&
+    (sameColumns(child?.primaryKey ?? [], key.columns) ||
+      (child?.indexes ?? []).some(
+        (index) => index.unique && index.usable && sameColumns(index.columns, key.columns),
+      ));
+  const isSettled =
+    doomed.paths.has(key.parent) || rules.kept.has(key.parent) || rules.staying.has(key.parent);
+  if (!isOneToOne || isSettled) return [];
+  return [
+    {
+      type: 'ORPHANED_PARENT',
+      severity: 'info',
+      table: key.parent,
+      foreignKey: key.name,
+      message: `Each row of ${key.child} has a row of ${key.parent} to itself (${describeKey(key)}), which belongs to no tenant: it stays behind when the row goes.`,
+      remedy: `To delete both, write in purge.config: "follow": [${JSON.stringify(`${key.child}.${key.columns[0] ?? ''}`)}].`,
+    },
+  ];
 }
 
 function unindexedKey(map: SchemaMap, key: CatalogueForeignKey): Hazard[] {

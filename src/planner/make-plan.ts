@@ -1,14 +1,21 @@
 import type { Hazard, HazardSeverity } from '../domain/hazard.ts';
-import type { Plan } from '../domain/plan.ts';
+import type { TableName } from '../domain/ids.ts';
+import type { Plan, TenantPath } from '../domain/plan.ts';
 import type { Catalogue } from './catalogue.ts';
+import { findFixedColumns } from './clear-columns.ts';
 import { fingerprintOf, planFacts } from './fingerprint.ts';
 import { findTableHazards, plannedTables } from './hazards.ts';
 import { findKeyHazards } from './key-hazards.ts';
 import { orderTables } from './order.ts';
-import { findOwners } from './ownership.ts';
+import { findOrderHazards } from './order-hazards.ts';
+import { findOwners, type Ownership } from './ownership.ts';
+import { findTenantPartitions } from './partitions.ts';
+import { type Doomed, findReferences, isTreeKey, referringRows, ruleOf } from './references.ts';
 import type { PlanRules } from './rules.ts';
-import { compareText, mapSchema } from './schema-map.ts';
-import { settleRules } from './settled-rules.ts';
+import { compareText, mapSchema, type SchemaMap } from './schema-map.ts';
+import { type SettledRules, settleRules } from './settled-rules.ts';
+import { findStayingHazards } from './staying.ts';
+import { makeLevels } from './steps.ts';
 
 /**
  * Decides what a purge deletes, in which order, and what stands in its way. The same facts give the
@@ -21,28 +28,62 @@ export function makePlan(catalogue: Catalogue, rules: PlanRules): Plan {
   const map = mapSchema(catalogue);
   const settled = settleRules(map, rules);
   const ownership = findOwners(map, settled);
-  const order = orderTables(map, settled, ownership.paths);
-  const planned = plannedTables(order.levels);
-  const facts = planFacts(map, settled, order.levels, planned);
+  const doomed = findDoomed(map, settled, ownership);
+  const order = orderTables(map, {
+    paths: doomed.paths,
+    also: doomed.also,
+    fixed: doomed.fixed,
+    followed: doomed.followed,
+    core: settled.core,
+    tenant: settled.tenant.table,
+  });
+  const levels = makeLevels({ map, rules: settled, ownership, doomed, order });
+  const planned = plannedTables(levels);
+  const references = findReferences(map, settled, doomed);
+  const facts = planFacts(map, settled, levels, planned);
   return {
     fingerprint: fingerprintOf(facts),
     facts,
     tenant: settled.tenant,
-    levels: order.levels,
+    levels,
     core: order.core,
+    references,
+    tree: map.foreignKeys
+      .filter((key) => isTreeKey(settled, key))
+      .map(({ name, columns, referencedColumns }) => ({
+        foreignKey: name,
+        columns,
+        referencedColumns,
+      })),
+    partitions: findTenantPartitions(map, doomed.paths),
     hazards: sortHazards([
       ...ownership.hazards,
-      ...order.hazards,
+      ...findOrderHazards(map, settled, { order, levels }),
       ...findTableHazards(map, planned),
-      ...findKeyHazards(map, settled, { deleted: planned.deleted, unclear: ownership.unclear }),
+      ...findKeyHazards(map, settled, { planned, doomed, ownership }),
+      ...findStayingHazards(map, settled, ownership, planned),
     ]),
   };
+}
+
+/** What goes: the tenant's rows, and by `delete` rules those of others that refer to them. */
+function findDoomed(map: SchemaMap, rules: SettledRules, ownership: Ownership): Doomed {
+  const { paths, followed } = ownership;
+  const fixed = findFixedColumns(map, paths);
+  const also = new Map<TableName, TenantPath[]>();
+  for (const key of map.foreignKeys) {
+    const parent = paths.get(key.parent);
+    if (parent === undefined || key.enforced === false || followed.has(key.parent)) continue;
+    if (ruleOf(map, rules, fixed, key) !== 'delete') continue;
+    also.set(key.child, [...(also.get(key.child) ?? []), referringRows(map, key, parent)]);
+  }
+  return { paths, also, followed, fixed };
 }
 
 const SEVERITIES: readonly HazardSeverity[] = ['blocks', 'allow', 'info'];
 
 /** What blocks first; then by type and name. */
-const sortHazards = (hazards: readonly Hazard[]): Hazard[] =>
+export const sortHazards = (hazards: readonly Hazard[]): Hazard[] =>
   [...hazards].sort(
     (left, right) =>
       SEVERITIES.indexOf(left.severity) - SEVERITIES.indexOf(right.severity) ||

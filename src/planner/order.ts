@@ -1,126 +1,209 @@
-import type { Hazard } from '../domain/hazard.ts';
 import type { TableName } from '../domain/ids.ts';
-import type {
-  ActingKey,
-  ClearStep,
-  DeleteStep,
-  PlanLevel,
-  PlanStep,
-  TenantPath,
-} from '../domain/plan.ts';
+import { type PlanLevel, type TenantPath, tablesOnPath } from '../domain/plan.ts';
 import type { CatalogueForeignKey } from './catalogue.ts';
-import { clearableColumns, type FixedColumns, findFixedColumns } from './clear-columns.ts';
-import { breakCycles, type OrderEdge } from './cycles.ts';
-import { fixedSelfReference, tenantTree, unbreakableCycle } from './order-hazards.ts';
-import { compareText, type SchemaMap, sortedBy } from './schema-map.ts';
-import type { SettledRules } from './settled-rules.ts';
+import { clearableColumns, type FixedColumns } from './clear-columns.ts';
+import { type BrokenCycles, breakCycles, type Component, type OrderEdge } from './cycles.ts';
+import { type SchemaMap, sortedBy } from './schema-map.ts';
 
-export interface Order {
-  readonly levels: readonly PlanLevel[];
-  /** Core tables that the plan deletes, sorted. */
-  readonly core: readonly TableName[];
-  readonly hazards: readonly Hazard[];
+export type Paths = ReadonlyMap<TableName, TenantPath>;
+
+/** Tables that may be deleted together. */
+export interface LevelDraft {
+  readonly stage: PlanLevel['stage'];
+  /** Of a component only the first table by name. */
+  readonly tables: readonly TableName[];
 }
 
-type Paths = ReadonlyMap<TableName, TenantPath>;
-type LevelDraft = Omit<PlanLevel, 'name' | 'steps'> & { readonly tables: readonly TableName[] };
+export interface Order {
+  readonly drafts: readonly LevelDraft[];
+  /** By the first of its tables by name. */
+  readonly components: ReadonlyMap<TableName, Component>;
+  /** Keys to be cleared beforehand, so that an order exists. */
+  readonly clearedKeys: readonly CatalogueForeignKey[];
+  /** Keys of tables to themselves that can be cleared, for tables deleted by more than one statement. */
+  readonly selfKeys: readonly CatalogueForeignKey[];
+  /** Core tables that the plan deletes, sorted. */
+  readonly core: readonly TableName[];
+}
+
+/** What decides the order besides the keys. */
+export interface OrderInput {
+  readonly paths: Paths;
+  /** Rows of others that go as well; they are never cleared beforehand, only deleted. */
+  readonly also: ReadonlyMap<TableName, readonly TenantPath[]>;
+  readonly fixed: FixedColumns;
+  /** One-to-one parents: they go after the rows by which they are found. */
+  readonly followed: ReadonlySet<TableName>;
+  readonly core: ReadonlySet<TableName>;
+  readonly tenant: TableName;
+}
 
 /**
  * Orders the owned tables: each before every table it refers to, whatever the action of the key, so
- * that nothing is left for the database to cascade; the tenant table last of all. Pure.
+ * that nothing is left for the database to cascade, and before every table by which its rows are
+ * found; the tenant table last of all. Pure.
  */
-export function orderTables(map: SchemaMap, rules: SettledRules, paths: Paths): Order {
-  const fixed = findFixedColumns(map, paths);
-  const { kept, cleared, unbreakable } = breakCycles(
-    findEdges(map, paths, fixed, rules.tenant.table),
-  );
-  const core = new Set([...rules.core].filter((table) => paths.has(table)));
-  core.delete(rules.tenant.table);
-  const drafts = draftLevels([...paths.keys()], kept, core, rules.tenant.table);
-
-  const cycleKeys = cleared.flatMap((edge) => edge.keys);
-  const selfKeys = findSelfKeys(map, paths, rules.tenant.table);
-  const clears = [
-    ...cycleKeys.map((key) => clearStep(map, fixed, paths, key, 'cycle')),
-    ...selfKeys.map((key) => clearStep(map, fixed, paths, key, 'self')),
-  ].filter((step) => step !== null);
+export function orderTables(map: SchemaMap, input: OrderInput): Order {
+  const { paths, fixed, tenant } = input;
+  const broken = breakCycles(findEdges(map, input));
+  const selfKeys = findSelfKeys(map, paths, tenant);
+  const components = withSelfReferences(broken.components, map, fixed, selfKeys);
+  const leaders = new Map<TableName, TableName>();
+  for (const [leader, { tables }] of components) {
+    for (const table of tables) leaders.set(table, leader);
+  }
+  const leaderOf = (table: TableName): TableName => leaders.get(table) ?? table;
+  const edges = broken.kept.map((edge) => ({
+    child: leaderOf(edge.child),
+    parent: leaderOf(edge.parent),
+  }));
+  const core = new Set([...input.core].filter((table) => paths.has(table) && table !== tenant));
+  const units = new Set([...paths.keys(), ...input.also.keys()].map(leaderOf));
   return {
-    levels: nameLevels(placeSteps(map, drafts, paths, clears)),
+    drafts: draftLevels(units, edges, new Set([...core].map(leaderOf)), leaderOf(tenant)),
+    components,
+    clearedKeys: broken.cleared.flatMap((edge) => edge.keys),
+    selfKeys: selfKeys.filter(
+      (key) => !leaders.has(key.child) && clearableColumns(map, fixed, key) !== null,
+    ),
     core: [...core].sort(),
-    hazards: [
-      ...unbreakable.map((cycle) => unbreakableCycle(map, fixed, cycle)),
-      ...selfKeys
-        .filter((key) => clearableColumns(map, fixed, key) === null)
-        .map((key) => fixedSelfReference(map, fixed, key)),
-      ...(map.keysTo.get(rules.tenant.table) ?? [])
-        .filter((key) => key.child === rules.tenant.table)
-        .map(tenantTree),
-    ],
   };
 }
 
-/** One edge for each pair of tables with foreign keys between them, and one to the tenant table. */
+/** A character that no name in PostgreSQL can have. */
+const SEPARATOR = '\u0000';
+
+/** One edge for each pair of tables: with foreign keys between them, or one on the path of the other. */
 function findEdges(
   map: SchemaMap,
-  paths: Paths,
-  fixed: FixedColumns,
-  tenant: TableName,
+  { paths, also, fixed, followed, tenant }: OrderInput,
 ): OrderEdge[] {
+  const isDoomed = (table: TableName): boolean => paths.has(table) || also.has(table);
   const pairs = new Map<string, CatalogueForeignKey[]>();
-  for (const key of map.foreignKeys) {
-    if (key.child === key.parent || !paths.has(key.child) || !paths.has(key.parent)) continue;
-    const pair = `${key.child} ${key.parent}`;
-    pairs.set(pair, [...(pairs.get(pair) ?? []), key]);
-  }
   const edges: OrderEdge[] = [];
-  for (const keys of pairs.values()) {
-    const [first] = keys;
-    if (first === undefined || first.parent === tenant) continue;
-    const clearable = keys.every((key) => clearableColumns(map, fixed, key) !== null);
-    edges.push({ child: first.child, parent: first.parent, keys, clearable });
+  const pairOf = (child: TableName, parent: TableName): string => `${child}${SEPARATOR}${parent}`;
+  for (const key of map.foreignKeys) {
+    if (key.child === key.parent || !isDoomed(key.child) || !isDoomed(key.parent)) continue;
+    if (key.enforced === false) continue;
+    const pair = pairOf(key.child, key.parent);
+    const known = pairs.get(pair);
+    if (known === undefined) pairs.set(pair, [key]);
+    else known.push(key);
   }
-  for (const child of paths.keys()) {
-    if (child === tenant) continue;
-    const keys = pairs.get(`${child} ${tenant}`) ?? [];
-    edges.push({ child, parent: tenant, keys, clearable: false });
+  const onPath = new Set<string>();
+  for (const [table, path] of [
+    ...paths,
+    ...[...also].flatMap(([table, more]) => more.map((path) => [table, path] as const)),
+  ]) {
+    if (followed.has(table)) {
+      for (const way of path.ways) {
+        if (way.kind === 'child') onPath.add(pairOf(way.child.table, table));
+      }
+      continue;
+    }
+    for (const other of tablesOnPath(path)) {
+      if (other !== table && paths.has(other)) onPath.add(pairOf(table, other));
+    }
+  }
+  // One-to-one parents of the tenant row itself can only go after it.
+  const isAfterTenant = (table: TableName): boolean => {
+    const path = paths.get(table);
+    return followed.has(table) && path !== undefined && tablesOnPath(path).has(tenant);
+  };
+  const toTenant = [...paths.keys(), ...also.keys()]
+    .filter((table) => table !== tenant && !isAfterTenant(table))
+    .map((table) => pairOf(table, tenant));
+  for (const pair of new Set([...pairs.keys(), ...onPath, ...toTenant])) {
+    const keys = pairs.get(pair) ?? [];
+    const [child, parent] = pair.split(SEPARATOR) as [TableName, TableName];
+    const isPath = onPath.has(pair);
+    const clearable =
+      !isPath &&
+      parent !== tenant &&
+      !also.has(child) &&
+      keys.every((key) => clearableColumns(map, fixed, key) !== null);
+    edges.push({ child, parent, keys, isPath, clearable });
   }
   return edges;
 }
 
-function findSelfKeys(map: SchemaMap, paths: Paths, tenant: TableName): CatalogueForeignKey[] {
-  return map.foreignKeys.filter(
-    (key) => key.child === key.parent && key.child !== tenant && paths.has(key.child),
+const findSelfKeys = (map: SchemaMap, paths: Paths, tenant: TableName): CatalogueForeignKey[] =>
+  map.foreignKeys.filter(
+    (key) =>
+      key.child === key.parent &&
+      key.child !== tenant &&
+      key.enforced !== false &&
+      paths.has(key.child),
   );
+
+/** A table whose references to itself cannot be cleared goes in one statement: a component of one. */
+function withSelfReferences(
+  components: BrokenCycles['components'],
+  map: SchemaMap,
+  fixed: FixedColumns,
+  selfKeys: readonly CatalogueForeignKey[],
+): ReadonlyMap<TableName, Component> {
+  const all = new Map(components.map((found) => [[...found.tables].sort()[0] as TableName, found]));
+  const members = new Set(components.flatMap(({ tables }) => tables));
+  for (const key of selfKeys) {
+    if (members.has(key.child) || clearableColumns(map, fixed, key) !== null) continue;
+    const edge = {
+      child: key.child,
+      parent: key.child,
+      keys: [key],
+      isPath: false,
+      clearable: false,
+    };
+    all.set(key.child, { tables: [key.child], cycle: [edge], deferredKeys: null });
+  }
+  return all;
 }
 
+type Edge = Pick<OrderEdge, 'child' | 'parent'>;
+
 /**
- * Dependents, core, tenant. A table that core tables refer to cannot go before them and stands with
- * the core; whatever else there is depends on nothing there and goes first.
+ * Dependents, core, tenant; then what the tenant row itself refers to, its one-to-one parents. A
+ * table that core tables refer to cannot go before them and stands with the core; whatever else
+ * there is depends on nothing there and goes first.
  */
 function draftLevels(
-  tables: readonly TableName[],
-  edges: readonly OrderEdge[],
+  tables: ReadonlySet<TableName>,
+  edges: readonly Edge[],
   core: ReadonlySet<TableName>,
   tenant: TableName,
 ): LevelDraft[] {
-  const withCore = new Set(core);
-  // A Set's iteration also visits what is added meanwhile: the closure over "refers to".
-  for (const table of withCore) {
-    for (const edge of edges) {
-      if (edge.child === table && edge.parent !== tenant) withCore.add(edge.parent);
-    }
-  }
-  const others = tables.filter((table) => table !== tenant);
-  const dependents = others.filter((table) => !withCore.has(table));
+  const afterTenant = referredTo(new Set([tenant]), edges);
+  const withCore = referredTo(core, edges);
+  const dependents = [...tables].filter((table) => !afterTenant.has(table) && !withCore.has(table));
+  const isCore = (table: TableName): boolean => withCore.has(table) && !afterTenant.has(table);
+  const parents = [...afterTenant].filter((table) => table !== tenant);
   return [
     ...layer(dependents, edges).map((layer) => ({ stage: 'dependents' as const, tables: layer })),
-    ...layer([...withCore], edges).map((layer) => ({ stage: 'core' as const, tables: layer })),
+    ...layer([...withCore].filter(isCore), edges).map((layer) => ({
+      stage: 'core' as const,
+      tables: layer,
+    })),
     { stage: 'tenant', tables: [tenant] },
+    ...layer(parents, edges).map((layer) => ({ stage: 'tenant' as const, tables: layer })),
   ];
 }
 
+/** The tables themselves, and whatever they refer to, directly or not. */
+function referredTo(start: ReadonlySet<TableName>, edges: readonly Edge[]): Set<TableName> {
+  const parents = new Map<TableName, TableName[]>();
+  for (const { child, parent } of edges) {
+    const known = parents.get(child);
+    if (known === undefined) parents.set(child, [parent]);
+    else known.push(parent);
+  }
+  const found = new Set(start);
+  // A Set's iteration also visits what is added meanwhile.
+  for (const table of found) for (const parent of parents.get(table) ?? []) found.add(parent);
+  return found;
+}
+
 /** Each table one layer above the highest of its children: as early as it can go. */
-function layer(tables: readonly TableName[], edges: readonly OrderEdge[]): TableName[][] {
+function layer(tables: readonly TableName[], edges: readonly Edge[]): TableName[][] {
   const children = new Map<TableName, TableName[]>(tables.map((table) => [table, []]));
   for (const edge of edges) {
     if (children.has(edge.child)) children.get(edge.parent)?.push(edge.child);
@@ -140,85 +223,4 @@ function layer(tables: readonly TableName[], edges: readonly OrderEdge[]): Table
     layers[height]?.push(table);
   }
   return layers;
-}
-
-function clearStep(
-  map: SchemaMap,
-  fixed: FixedColumns,
-  paths: Paths,
-  key: CatalogueForeignKey,
-  reason: ClearStep['reason'],
-): ClearStep | null {
-  const columns = clearableColumns(map, fixed, key);
-  const path = paths.get(key.child);
-  if (columns === null || path === undefined) return null;
-  return { kind: 'clear', table: key.child, path, foreignKey: key.name, columns, reason };
-}
-
-/** A clear stands one level before the first of the two tables that its key joins. */
-function placeSteps(
-  map: SchemaMap,
-  drafts: readonly LevelDraft[],
-  paths: Paths,
-  clears: readonly ClearStep[],
-): Omit<PlanLevel, 'name'>[] {
-  const levelOf = new Map(
-    drafts.flatMap((draft, level) => draft.tables.map((table) => [table, level] as const)),
-  );
-  const clearsAt = new Map<number, ClearStep[]>();
-  for (const step of clears) {
-    const key = map.foreignKeys.find((candidate) => candidate.name === step.foreignKey);
-    const level = Math.min(levelOf.get(step.table) ?? 0, (key && levelOf.get(key.parent)) ?? 0) - 1;
-    clearsAt.set(level, [...(clearsAt.get(level) ?? []), step]);
-  }
-  const levels = drafts.map((draft, level): Omit<PlanLevel, 'name'> => {
-    const deletes = draft.tables.flatMap((table) => deleteStep(map, paths, table));
-    return { stage: draft.stage, steps: sortSteps([...(clearsAt.get(level) ?? []), ...deletes]) };
-  });
-  const first = clearsAt.get(-1);
-  return first === undefined
-    ? levels
-    : [{ stage: 'dependents', steps: sortSteps(first) }, ...levels];
-}
-
-const sortSteps = (steps: readonly PlanStep[]): PlanStep[] =>
-  [...steps].sort(
-    (left, right) =>
-      compareText(left.kind, right.kind) ||
-      compareText(left.table, right.table) ||
-      compareText(clearedKey(left), clearedKey(right)),
-  );
-
-const clearedKey = (step: PlanStep): string => (step.kind === 'clear' ? step.foreignKey : '');
-
-function deleteStep(map: SchemaMap, paths: Paths, table: TableName): DeleteStep[] {
-  const path = paths.get(table);
-  if (path === undefined) return [];
-  return [
-    {
-      kind: 'delete',
-      table,
-      path,
-      partitioned: map.byName.get(table)?.kind === 'partitioned',
-      actingKeys: (map.keysTo.get(table) ?? []).flatMap((key) => actingKey(map, key)),
-    },
-  ];
-}
-
-function actingKey(map: SchemaMap, key: CatalogueForeignKey): ActingKey[] {
-  const { name, onDelete, child, columns, referencedColumns } = key;
-  if (onDelete === 'NO ACTION' || onDelete === 'RESTRICT') return [];
-  const childPartitioned = map.byName.get(child)?.kind === 'partitioned';
-  return [
-    { foreignKey: name, action: onDelete, child, childPartitioned, columns, referencedColumns },
-  ];
-}
-
-function nameLevels(levels: readonly Omit<PlanLevel, 'name'>[]): PlanLevel[] {
-  return levels.map((level, index) => {
-    const sameStage = levels.filter((other) => other.stage === level.stage);
-    const number = levels.slice(0, index + 1).filter((other) => other.stage === level.stage).length;
-    const isNumbered = level.stage === 'dependents' || sameStage.length > 1;
-    return { name: isNumbered ? `${level.stage} ${number}` : level.stage, ...level };
-  });
 }

@@ -1,16 +1,23 @@
 import type { Hazard } from '../domain/hazard.ts';
 import type { TableName } from '../domain/ids.ts';
-import { describePath } from '../domain/plan.ts';
 import type { CatalogueForeignKey } from './catalogue.ts';
-import type { Claim } from './claim.ts';
+import { type Claim, describeClaim } from './claim.ts';
 import { columnList, describeKey, tableRule } from './remedy.ts';
 import type { OddColumn } from './tenant-columns.ts';
 
-export const rowsOfNobody = (table: TableName, claim: Claim): Hazard => ({
+export const operatorCondition = (table: TableName, sql: string): Hazard => ({
+  type: 'OPERATOR_CONDITION',
+  severity: 'info',
+  table,
+  message: `The tenant's rows of ${table} are those for which the configuration's own SQL is true: ${sql}`,
+  remedy: `Check with plan --tenant ID that it counts what you expect.`,
+});
+
+export const rowsOfNobody = (table: TableName, claims: readonly Claim[]): Hazard => ({
   type: 'TENANT_ROWS_OF_NOBODY',
   severity: 'info',
   table,
-  message: `${table} reaches the tenant by ${describePath(claim.path)}, which may be NULL: rows without a value belong to nobody and stay.`,
+  message: `${table} reaches the tenant by ${claims.map(describeClaim).join(', or else by ')}, which may be NULL: rows without a value belong to nobody and stay.`,
   remedy: `Nothing to do where that is meant; otherwise give those rows of ${table} a value, or let another column own them in purge.config: ${tableRule(table, { ownedBy: ['<column>'] })}.`,
 });
 
@@ -24,13 +31,15 @@ export const columnWithoutKey = (table: TableName, column: string, tenant: Table
 
 export function ambiguousOwner(table: TableName, claims: readonly Claim[]): Hazard {
   const [first] = claims;
-  const ways = claims.map((claim) => describePath(claim.path));
+  const ways = claims.map(describeClaim);
+  const all = claims.every((claim) => claim.ownNullable && claim.columns.length === 1);
+  const owners = all ? claims.flatMap((claim) => claim.columns) : (first?.columns ?? []);
   return {
     type: 'OWNER_AMBIGUOUS',
     severity: 'blocks',
     table,
     message: `${table} reaches the tenant in ${claims.length} equally good ways, which may name different tenants: ${ways.join('; ')}.`,
-    remedy: `Say in purge.config which one owns its rows, e.g. ${tableRule(table, { ownedBy: first?.columns ?? [] })}.`,
+    remedy: `Say in purge.config which one owns its rows${all ? ', or in which order the first that has a value does' : ''}, e.g. ${tableRule(table, { ownedBy: owners })}.`,
   };
 }
 
@@ -67,7 +76,7 @@ export function unclearOwner(
     table,
     foreignKey: key.name,
     message: `${table} reaches the tenant only over keys that may be NULL and do not cascade (${found.keys.map(describeKey).join('; ')}): they may own its rows or only refer.`,
-    remedy: `Say which in purge.config: ${tableRule(table, { ownedBy: key.columns })} to delete the rows with what they refer to, or ${keep} to leave them.`,
+    remedy: `Say which in purge.config: "foreignKeys": { ${JSON.stringify(key.name)}: "own" } to delete the rows with what they refer to, "set-null" to clear the reference, "refuse" to stop where there is one; or ${keep} to leave them.`,
   };
 }
 
@@ -101,12 +110,4 @@ export const incomparableColumn = (
   table,
   message: `${table}.${column} owns the rows according to the configuration, but has the type ${type}, and the tenant's key ${keyType}: they cannot be compared.`,
   remedy: `Name a column of the type ${keyType} in purge.config (${tableRule(table, { ownedBy: ['<column>'] })}), or run: ALTER TABLE ${table} ALTER COLUMN ${columnList([column])} TYPE ${keyType} USING ${columnList([column])}::${keyType};`,
-});
-
-export const unsupportedOwner = (table: TableName, columns: readonly string[]): Hazard => ({
-  type: 'UNSUPPORTED_KEY',
-  severity: 'blocks',
-  table,
-  message: `${table} is owned by several columns according to the configuration (${columnList(columns)}), and no foreign key of it has exactly these.`,
-  remedy: `Name the one tenant column in purge.config, e.g. ${tableRule(table, { ownedBy: columns.slice(0, 1) })}.`,
 });

@@ -10,10 +10,9 @@ import type {
 export interface SchemaMap {
   readonly tables: readonly CatalogueTable[];
   readonly byName: ReadonlyMap<TableName, CatalogueTable>;
-  /** Keys the planner understands. */
+  /** Names of views and materialized views. */
+  readonly views: readonly TableName[];
   readonly foreignKeys: readonly CatalogueForeignKey[];
-  /** Keys it does not: they own nothing and order nothing, and block where they touch the plan. */
-  readonly unsupportedKeys: readonly CatalogueForeignKey[];
   readonly keysFrom: ReadonlyMap<TableName, readonly CatalogueForeignKey[]>;
   readonly keysTo: ReadonlyMap<TableName, readonly CatalogueForeignKey[]>;
   /** Connected role; a placeholder where the catalogue does not say. */
@@ -22,13 +21,12 @@ export interface SchemaMap {
 
 export function mapSchema(catalogue: Catalogue): SchemaMap {
   const tables = sortedBy(catalogue.tables, (table) => table.name);
-  const allKeys = sortedBy(catalogue.foreignKeys, (key) => key.name);
-  const foreignKeys = allKeys.filter((key) => key.unsupported === undefined);
+  const foreignKeys = sortedBy(catalogue.foreignKeys, (key) => key.name);
   return {
     tables,
     byName: new Map(tables.map((table) => [table.name, table])),
+    views: catalogue.views ?? [],
     foreignKeys,
-    unsupportedKeys: allKeys.filter((key) => key.unsupported !== undefined),
     keysFrom: groupBy(foreignKeys, (key) => key.child),
     keysTo: groupBy(foreignKeys, (key) => key.parent),
     role: catalogue.role ?? '<role>',

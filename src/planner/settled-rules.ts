@@ -1,10 +1,12 @@
 import { type ErrorCode, PurgeError } from '../domain/errors.ts';
 import type { TableName } from '../domain/ids.ts';
 import { nearestMatch } from '../domain/near-miss.ts';
-import type { TenantTable } from '../domain/plan.ts';
-import type { CatalogueTable } from './catalogue.ts';
-import type { PlanRules } from './rules.ts';
-import { columnOf, type SchemaMap, sortedBy } from './schema-map.ts';
+import type { Guard, TenantTable } from '../domain/plan.ts';
+import type { CatalogueForeignKey, CatalogueTable } from './catalogue.ts';
+import type { ForeignKeyRule, PlanRules } from './rules.ts';
+import { columnOf, type SchemaMap } from './schema-map.ts';
+import { settleKeyRules } from './settled-key-rules.ts';
+import { settleTableRules } from './settled-table-rules.ts';
 
 /** The operator's rules with every name found in the catalogue. */
 export interface SettledRules {
@@ -15,12 +17,33 @@ export interface SettledRules {
   readonly columns: readonly string[];
   readonly core: ReadonlySet<TableName>;
   readonly kept: ReadonlySet<TableName>;
+  /** Tables whose rows stay, changed, with what happens to them. */
+  readonly staying: ReadonlyMap<TableName, Staying>;
   /** Tables the operator asked to delete in so many words. */
   readonly asked: ReadonlySet<TableName>;
-  readonly ownedBy: ReadonlyMap<TableName, readonly string[]>;
+  readonly owners: ReadonlyMap<TableName, readonly OwnerEntry[]>;
+  /** SQL of the operator's own that names a table's rows. */
+  readonly conditions: ReadonlyMap<TableName, string>;
+  /** By the key's name in the catalogue. */
+  readonly keyRules: ReadonlyMap<string, ForeignKeyRule>;
+  /** References to one-to-one parents that go with their row. */
+  readonly follow: readonly CatalogueForeignKey[];
 }
 
-interface Problem {
+export type Staying =
+  | { readonly onPurge: 'set-null' }
+  | { readonly onPurge: 'update'; readonly set: Readonly<Record<string, string | null>> };
+
+/** Columns that own rows, all together, where the guards hold. */
+export interface OwnerEntry {
+  readonly columns: readonly string[];
+  readonly when: readonly Guard[];
+  /** Table whose primary key they hold though no foreign key says so; null: by key, or the tenant. */
+  readonly to: TableName | null;
+}
+
+/** What is wrong with the rules; all of it is reported at once. */
+export interface Problem {
   readonly code: Extract<ErrorCode, 'TABLE_MISSING' | 'COLUMN_MISSING' | 'CONFIG_INVALID'>;
   readonly message: string;
 }
@@ -29,7 +52,7 @@ const NO_TENANT_REMEDY =
   'Correct tenant.table in the configuration to a table that the connected database has.';
 
 /**
- * Finds every table and column that the rules name. Pure.
+ * Finds every table, column and key that the rules name. Pure.
  * @throws PurgeError TABLE_MISSING, COLUMN_MISSING, CONFIG_INVALID: the code is the first problem's,
  * the message has every problem, one a line
  */
@@ -51,6 +74,12 @@ export function settleRules(map: SchemaMap, rules: PlanRules): SettledRules {
     }
   }
   const tableRules = settleTableRules(map, rules, tenantTable.name, problems);
+  const keyRules = settleKeyRules(
+    map,
+    rules,
+    { ...tableRules, tenant: tenantTable.name },
+    problems,
+  );
   if (problems.length > 0) throw problemsError(problems);
 
   const primaryKey = tenantTable.primaryKey ?? [];
@@ -60,6 +89,7 @@ export function settleRules(map: SchemaMap, rules: PlanRules): SettledRules {
     columns: rules.tenant.columns,
     core,
     ...tableRules,
+    ...keyRules,
   };
 }
 
@@ -88,42 +118,8 @@ function settleTenant(table: CatalogueTable, rules: PlanRules, problems: Problem
   };
 }
 
-function settleTableRules(
-  map: SchemaMap,
-  rules: PlanRules,
-  tenant: TableName,
-  problems: Problem[],
-): Pick<SettledRules, 'kept' | 'asked' | 'ownedBy'> {
-  const kept = new Set<TableName>();
-  const asked = new Set<TableName>();
-  const ownedBy = new Map<TableName, readonly string[]>();
-  for (const [text, rule] of sortedBy(Object.entries(rules.tables), ([name]) => name)) {
-    const table = findTable(map, text, 'tables', problems);
-    if (table === undefined) continue;
-    if (table.name === tenant && (rule.ownedBy !== undefined || rule.onPurge === 'keep')) {
-      problems.push({
-        code: 'CONFIG_INVALID',
-        message: `tables: ${tenant} is the tenant table, its row is what a purge deletes: take its rule away.`,
-      });
-    }
-    if (rule.ownedBy !== undefined && rule.onPurge === 'keep') {
-      problems.push({
-        code: 'CONFIG_INVALID',
-        message: `tables: ${table.name} has both "ownedBy" and "onPurge": "keep": take one away.`,
-      });
-    }
-    for (const column of rule.ownedBy ?? []) {
-      checkColumn(table, `tables["${text}"].ownedBy`, column, problems);
-    }
-    if (rule.ownedBy !== undefined) ownedBy.set(table.name, rule.ownedBy);
-    if (rule.onPurge === 'keep') kept.add(table.name);
-    if (rule.onPurge === 'delete') asked.add(table.name);
-  }
-  return { kept, asked, ownedBy };
-}
-
 /** By the table's name in our form, or by the bare words: `public.Order` finds `public."Order"`. */
-function findTable(
+export function findTable(
   map: SchemaMap,
   text: string,
   setting: string,
@@ -132,20 +128,22 @@ function findTable(
   const found =
     map.tables.find((table) => table.name === text) ??
     map.tables.find((table) => `${table.schema}.${table.relation}` === text);
-  if (found === undefined) {
-    const near = nearestMatch(
-      text,
-      map.tables.map((table) => table.name),
-    );
-    problems.push({
-      code: 'TABLE_MISSING',
-      message: `${setting}: there is no table ${text} in the database.${suggestion(near)}`,
-    });
-  }
-  return found;
+  if (found !== undefined) return found;
+  const isView = map.views.some((view) => view === text || view.replaceAll('"', '') === text);
+  const near = nearestMatch(
+    text,
+    map.tables.map((table) => table.name),
+  );
+  problems.push({
+    code: 'TABLE_MISSING',
+    message: isView
+      ? `${setting}: ${text} is a view: name the table that holds the rows.`
+      : `${setting}: there is no table ${text} in the database.${suggestion(near)}`,
+  });
+  return undefined;
 }
 
-function checkColumn(
+export function checkColumn(
   table: CatalogueTable,
   setting: string,
   name: string,
@@ -166,7 +164,8 @@ const missingColumn = (
   message: `${setting}: there is no column ${name}, ${where}.${suggestion(nearestMatch(name, candidates))}`,
 });
 
-const suggestion = (near: string | null): string => (near === null ? '' : ` Did you mean ${near}?`);
+export const suggestion = (near: string | null): string =>
+  near === null ? '' : ` Did you mean ${near}?`;
 
 function problemsError(problems: readonly Problem[], remedy?: string): PurgeError {
   const [first] = problems;
@@ -178,8 +177,8 @@ function problemsError(problems: readonly Problem[], remedy?: string): PurgeErro
       remedy:
         remedy ??
         (problems.length === 1
-          ? 'Correct that name in the configuration; nothing was changed.'
-          : 'Correct those names in the configuration; nothing was changed.'),
+          ? 'Correct that in the configuration; nothing was changed.'
+          : 'Correct these in the configuration; nothing was changed.'),
     },
   );
 }

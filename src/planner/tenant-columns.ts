@@ -1,17 +1,9 @@
 import type { TableName } from '../domain/ids.ts';
 import type { CatalogueColumn, CatalogueForeignKey, CatalogueTable } from './catalogue.ts';
-import {
-  type Claim,
-  claimByColumn,
-  claimByTenantKey,
-  compareClaims,
-  distinctClaims,
-} from './claim.ts';
-import { areComparable, columnOf, isReferenceOnly, type SchemaMap } from './schema-map.ts';
+import { type Claim, claimByColumn, distinctClaims } from './claim.ts';
+import { ownsByTenantKey } from './key-role.ts';
+import { areComparable, columnOf, type SchemaMap } from './schema-map.ts';
 import type { SettledRules } from './settled-rules.ts';
-
-/** The claims of one table that are better than its others; more than one is an ambiguity. */
-export type BestClaims = readonly Claim[];
 
 /** A column called as tenant columns are, that cannot be one. */
 export interface OddColumn {
@@ -19,26 +11,12 @@ export interface OddColumn {
   readonly reason: 'type' | 'key';
 }
 
-/** Foreign keys to the tenant table that own: all but SET NULL and SET DEFAULT. */
-export function claimsToTenant(map: SchemaMap, tenant: TenantClaim, table: TableName): BestClaims {
-  const keys = (map.keysFrom.get(table) ?? []).filter(
-    (key) => key.parent === tenant.table && !isReferenceOnly(key),
-  );
-  return bestOf(keys.map((key) => claimByTenantKey(map, key, tenant, 'foreign-key')));
-}
-
+/** What a tenant is named by. */
 export interface TenantClaim {
   readonly table: TableName;
   readonly key: string;
   readonly keyType: string;
   readonly claim: Claim;
-}
-
-/** Only the best of the claims, those that are equally good with them included. */
-export function bestOf(claims: readonly Claim[]): BestClaims {
-  const distinct = distinctClaims(claims);
-  const [first] = distinct;
-  return first === undefined ? [] : distinct.filter((claim) => compareClaims(claim, first) === 0);
 }
 
 /**
@@ -47,15 +25,13 @@ export function bestOf(claims: readonly Claim[]): BestClaims {
  */
 export function tenantColumnNames(
   rules: SettledRules,
-  direct: ReadonlyMap<TableName, BestClaims>,
+  direct: ReadonlyMap<TableName, readonly Claim[]>,
 ): readonly string[] {
   const names = new Set(rules.columns);
   const found: string[] = [];
   for (const claims of direct.values()) {
     const [only] = claims;
-    if (claims.length === 1 && only !== undefined && only.path.hops.length === 0) {
-      found.push(only.path.column);
-    }
+    if (claims.length === 1 && only?.kind === 'column') found.push(only.column);
   }
   for (const name of found.sort()) names.add(name);
   return [...names];
@@ -68,21 +44,23 @@ export function claimsByName(
   tenant: TenantClaim,
   names: readonly string[],
   table: CatalogueTable,
-): { readonly claims: BestClaims; readonly odd: readonly OddColumn[] } {
+): { readonly claims: readonly Claim[]; readonly odd: readonly OddColumn[] } {
   const odd: OddColumn[] = [];
   const fit: string[] = [];
   for (const name of names) {
     const column = columnOf(table, name);
     if (column === undefined) continue;
     if (!areComparable(column.type, tenant.keyType)) odd.push({ column, reason: 'type' });
-    else if (leadsElsewhere(map, tenant, names, table.name, name)) {
+    else if (leadsElsewhere(map, rules, tenant, names, table.name, name)) {
       odd.push({ column, reason: 'key' });
     } else fit.push(name);
   }
   const named = fit.filter((name) => rules.columns.includes(name));
   const candidates = named.length > 0 ? named : fit;
   return {
-    claims: bestOf(candidates.map((name) => claimByColumn(map, table.name, name, 'column'))),
+    claims: distinctClaims(
+      candidates.map((name) => claimByColumn(map, table.name, name, 'column')),
+    ),
     odd,
   };
 }
@@ -94,6 +72,7 @@ export function claimsByName(
  */
 function leadsElsewhere(
   map: SchemaMap,
+  rules: SettledRules,
   tenant: TenantClaim,
   names: readonly string[],
   table: TableName,
@@ -102,7 +81,9 @@ function leadsElsewhere(
   return (map.keysFrom.get(table) ?? []).some((key) => {
     const referenced = referencedBy(key, column);
     if (referenced === undefined) return false;
-    return key.parent === tenant.table ? isReferenceOnly(key) : !names.includes(referenced);
+    return key.parent === tenant.table
+      ? !ownsByTenantKey(map, rules, key)
+      : !names.includes(referenced);
   });
 }
 

@@ -1,6 +1,7 @@
 import { PurgeError } from '../domain/errors.ts';
 import type { PurgeId, TableName } from '../domain/ids.ts';
-import type { ActingKey, PlanStep } from '../domain/plan.ts';
+import type { ActingKey } from '../domain/plan.ts';
+import type { TableStep } from './change-statements.ts';
 import { literal } from './row-predicate.ts';
 
 /** A table in which a key's ON DELETE action could change rows during the transaction. */
@@ -25,7 +26,8 @@ export interface OwnChanges {
 export class ChangeAudit {
   readonly #watched: readonly Watched[];
 
-  constructor(steps: readonly PlanStep[]) {
+  /** @param steps those of the transaction; of a component its deletes */
+  constructor(steps: readonly TableStep[]) {
     const byChild = new Map<TableName, ActingKey[]>();
     for (const key of steps.flatMap((step) => (step.kind === 'delete' ? step.actingKeys : []))) {
       byChild.set(key.child, [...(byChild.get(key.child) ?? []), key]);

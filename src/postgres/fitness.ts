@@ -20,6 +20,7 @@ const LEDGER_TABLES: readonly (readonly [table: string, privileges: string])[] =
   ['batch', 'SELECT, INSERT'],
   ['event', 'SELECT, INSERT'],
   ['sweep', 'SELECT, INSERT, UPDATE'],
+  ['remembered', 'SELECT, INSERT, UPDATE, DELETE'],
 ];
 
 /** May this role keep a ledger here, and do the clocks agree? Reads only. */

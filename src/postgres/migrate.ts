@@ -1,6 +1,8 @@
 import { PurgeError } from '../domain/errors.ts';
 import { type Database, inTransaction } from './database.ts';
 import { sql0001 } from './migrations/0001-ledger.ts';
+import { sql0002 } from './migrations/0002-remembered-parents.ts';
+import { sql0003 } from './migrations/0003-tenant-tree.ts';
 import { privilegeError } from './sqlstate.ts';
 
 /** Numbered, in order, never edited once released. */
@@ -8,7 +10,11 @@ const MIGRATIONS: readonly {
   readonly version: number;
   readonly name: string;
   readonly sql: string;
-}[] = [{ version: 1, name: 'ledger', sql: sql0001 }];
+}[] = [
+  { version: 1, name: 'ledger', sql: sql0001 },
+  { version: 2, name: 'remembered parents', sql: sql0002 },
+  { version: 3, name: 'tenant tree', sql: sql0003 },
+];
 
 /** Version of the ledger this program writes. */
 export const LEDGER_VERSION = MIGRATIONS.length;

@@ -2,15 +2,27 @@ import type pg from 'pg';
 import type { Checkpoint } from '../domain/checkpoint.ts';
 import type { PurgeId, TableName, TenantId } from '../domain/ids.ts';
 import {
+  type ClearStep,
   type DeleteStep,
   deleteSteps,
   type Plan,
-  type PlanStep,
+  type TenantPath,
   type TenantTable,
+  type Way,
 } from '../domain/plan.ts';
 import type { Residue } from '../domain/report.ts';
-import type { Database } from './database.ts';
-import { column, columns, joinToTenant, literal, ownedRows } from './row-predicate.ts';
+import type { DataFinding } from '../planner/data-hazards.ts';
+import { type Database, inTransaction, READ_ONLY } from './database.ts';
+import { readReferences } from './reference-reader.ts';
+import { countOwned, countPerTenant } from './row-counts.ts';
+import {
+  arrayLiteral,
+  column,
+  fromTable,
+  type StepOwner,
+  stepAlternatives,
+} from './row-predicate.ts';
+import { listTenants, type Tenant } from './tenant-directory.ts';
 
 /** A table that holds rows itself: an ordinary table, or one partition. */
 export interface Leaf {
@@ -19,7 +31,7 @@ export interface Leaf {
   readonly blocks: number;
   /** `reltuples`; -1 when never analysed. */
   readonly estimatedRows: number;
-  /** True where a valid, whole index leads with the column by which the rows are found. */
+  /** True where valid, whole indexes lead with the columns by which the rows are found. */
   readonly hasTenantIndex: boolean;
 }
 
@@ -37,17 +49,19 @@ export class RowReader {
    * Leaves of a table by name, byte by byte: every pass visits them in the same order, whatever the
    * database's collation, and the program can tell which ones a checkpoint has behind it.
    */
-  async leaves(step: PlanStep): Promise<Leaf[]> {
-    const hop = step.path.hops[0];
+  async leaves(step: DeleteStep | ClearStep): Promise<Leaf[]> {
+    const leading = pathsOf(step).map(
+      (path) => `exists (select from pg_index i
+        join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]
+        where i.indrelid = c.oid and i.indisvalid and i.indpred is null
+          and a.attname = any(${arrayLiteral(ownColumns(path.ways[0]))}::name[]))`,
+    );
     const { rows } = await this.#pool.query(
       `select format('%I.%I', n.nspname, c.relname) as name,
               pg_relation_filenode(c.oid)::bigint as filenode,
               pg_relation_size(c.oid) / current_setting('block_size')::bigint as blocks,
               c.reltuples::float8 as estimated_rows,
-              exists (select from pg_index i
-                      join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]
-                      where i.indrelid = c.oid and i.indisvalid and i.indpred is null
-                        and a.attname = any($2)) as has_tenant_index
+              ${leading.join(' and ')} as has_tenant_index
        from (select $1::regclass::oid as relid
              where not exists (select from pg_partitioned_table where partrelid = $1::regclass)
              union all
@@ -55,7 +69,7 @@ export class RowReader {
              where isleaf and exists (select from pg_partitioned_table where partrelid = $1::regclass)) l
        join pg_class c on c.oid = l.relid join pg_namespace n on n.oid = c.relnamespace
        order by format('%I.%I', n.nspname, c.relname) collate "C"`,
-      [step.table, hop === undefined ? [step.path.column] : [...hop.columns]],
+      [step.table],
     );
     return rows.map((row) => ({
       name: row.name,
@@ -67,25 +81,28 @@ export class RowReader {
   }
 
   /** True while the step still has work: a fresh look over the whole table, leaves included. */
-  async hasRows(step: PlanStep, tenantId: TenantId): Promise<boolean> {
-    const { rows } = await this.#pool.query(
-      `select exists (select from ${step.table} t where ${stepCondition(step, tenantId)}) as found`,
+  async hasRows(step: DeleteStep | ClearStep, who: StepOwner): Promise<boolean> {
+    const looks = stepAlternatives(step, 't', who).map(
+      (condition) => `exists (select from ${fromTable(step)} t where ${condition})`,
     );
+    const { rows } = await this.#pool.query(`select ${looks.join(' or ')} as found`);
     return rows[0]?.found === true;
   }
 
   /** Addresses of the step's rows in one leaf from a block on, in heap order; at most `limit`. */
   async tids(
-    step: PlanStep,
+    step: DeleteStep | ClearStep,
     leaf: string,
-    tenantId: TenantId,
+    who: StepOwner,
     page: { readonly fromBlock: number; readonly limit: number },
   ): Promise<string[]> {
     // OFFSET 0 keeps the look-up on the tenant's index: with the range inside, a TID range scan of
-    // the rest of the table can look cheaper than it is.
+    // the rest of the table can look cheaper than it is. UNION: a row may fit two alternatives.
+    const looks = stepAlternatives(step, 't', who).map(
+      (condition) => `(select t.ctid from only ${leaf} t where ${condition} offset 0)`,
+    );
     const { rows } = await this.#pool.query({
-      text: `select ctid::text as tid from (
-               select t.ctid from ${leaf} t where ${stepCondition(step, tenantId)} offset 0) found
+      text: `select ctid::text as tid from (${looks.join(' union ')}) found
              where ctid >= '(${page.fromBlock},0)'::tid order by ctid limit ${page.limit}`,
       rowMode: 'array',
     });
@@ -128,12 +145,8 @@ export class RowReader {
   /** The tenant's rows that are there now, per table, by fresh queries; empty when none are. */
   async residue(plan: Plan, tenantId: TenantId): Promise<Residue[]> {
     const steps = deleteSteps(plan);
-    const counts = steps.map(
-      (step) =>
-        `(select count(*) from ${step.table} t where ${ownedRows(step.path, 't', tenantId)})`,
-    );
     const { rows } = await this.#pool.query({
-      text: `select ${counts.join(', ')}`,
+      text: `select ${steps.map((step) => countOwned(step, tenantId)).join(', ')}`,
       rowMode: 'array',
     });
     const found: unknown[] = rows[0] ?? [];
@@ -153,9 +166,9 @@ export class RowReader {
   ): Promise<Map<TenantId, Record<string, number>>> {
     const counted = new Map<TenantId, Record<string, number>>(tenantIds.map((id) => [id, {}]));
     for (const step of deleteSteps(plan)) {
-      for (const row of await countStep(client, plan, step, tenantIds)) {
-        const record = counted.get(row.tenant as TenantId);
-        if (record !== undefined) record[step.table] = row.rows;
+      for (const row of await countPerTenant(client, step, tenantIds)) {
+        const record = counted.get(row.tenantId);
+        if (record !== undefined) record[step.table] = (record[step.table] ?? 0) + row.rows;
       }
     }
     return counted;
@@ -169,14 +182,26 @@ export class RowReader {
     );
   }
 
+  /** What the rows say about the plan's foreign keys for one tenant, all seen at one moment. */
+  async references(plan: Plan, tenantId: TenantId): Promise<DataFinding[]> {
+    return inTransaction(this.#pool, READ_ONLY, (client) =>
+      readReferences(client, plan, [tenantId], { crossings: false }),
+    );
+  }
+
+  /** Every tenant with its parents; none where the tenant table is no tree. */
+  async tenantTree(plan: Plan): Promise<Tenant[]> {
+    return plan.tree.length === 0 ? [] : listTenants(this.#pool, plan.tenant, plan.tree);
+  }
+
   /** Rows of a table; `condition` narrows it to rows whose boolean column is true. */
   async countTable(
     client: Queryable,
-    table: TableName,
+    table: { readonly table: TableName; readonly partitioned: boolean },
     trueColumn: string | null,
   ): Promise<number> {
     const { rows } = await client.query(
-      `select count(*) as rows from ${table}${trueColumn === null ? '' : ` where ${column(trueColumn)}`}`,
+      `select count(*) as rows from ${fromTable(table)}${trueColumn === null ? '' : ` where ${column(trueColumn)}`}`,
     );
     return Number(rows[0]?.rows ?? 0);
   }
@@ -219,35 +244,21 @@ export class RowReader {
   }
 }
 
-/** Rows that the step still has to change: all of the tenant's, or those with a reference to clear. */
-function stepCondition(step: PlanStep, tenantId: TenantId): string {
-  const owned = ownedRows(step.path, 't', tenantId);
-  if (step.kind === 'delete') return owned;
-  const nulls = step.columns.map(() => 'null').join(', ');
-  return `${owned} and (${columns(step.columns)}) is distinct from (${nulls})`;
-}
+const pathsOf = (step: DeleteStep | ClearStep): readonly TenantPath[] =>
+  step.kind === 'delete' ? [step.path, ...step.also] : [step.path];
 
-async function countStep(
-  client: Queryable,
-  plan: Plan,
-  step: DeleteStep,
-  tenantIds: readonly TenantId[],
-): Promise<{ tenant: string; rows: number }[]> {
-  const [only] = tenantIds;
-  if (tenantIds.length === 1 && only !== undefined) {
-    const { rows } = await client.query(
-      `select ${literal(only)} as tenant, count(*) as rows from ${step.table} t
-       where ${ownedRows(step.path, 't', only)}`,
-    );
-    return rows
-      .map((row) => ({ tenant: row.tenant, rows: Number(row.rows) }))
-      .filter(({ rows: n }) => n > 0);
+/** Columns of the table's own by which an index finds the rows; none for a condition. */
+function ownColumns(way: Way | undefined): readonly string[] {
+  switch (way?.kind) {
+    case 'column':
+      return [way.column];
+    case 'parent':
+    case 'child':
+      return way.columns;
+    case 'condition':
+    case undefined:
+      return [];
+    default:
+      return way satisfies never;
   }
-  const { from, tenant } = joinToTenant(step.table, step.path);
-  const { rows } = await client.query(
-    `select ${tenant}::text as tenant, count(*) as rows from ${from}
-     where ${tenant} = any($1::text[]::${plan.tenant.keyType}[]) group by 1`,
-    [[...tenantIds]],
-  );
-  return rows.map((row) => ({ tenant: row.tenant, rows: Number(row.rows) }));
 }

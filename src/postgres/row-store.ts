@@ -1,36 +1,53 @@
 import type pg from 'pg';
 import type { Checkpoint } from '../domain/checkpoint.ts';
-import type { TableName, TenantId } from '../domain/ids.ts';
-import type { ClearStep, PlanLevel, PlanStep } from '../domain/plan.ts';
+import { PurgeError } from '../domain/errors.ts';
+import type { PurgeId, TableName, TenantId } from '../domain/ids.ts';
+import type { ComponentStep, PlanLevel, PlanStep } from '../domain/plan.ts';
 import type { Stage } from '../domain/purge.ts';
 import type { Fence } from '../domain/records.ts';
+import {
+  type BatchLimits,
+  describeRange,
+  enterBatch,
+  entryOf,
+  type LedgerEntry,
+  ledgerRows,
+  NOWHERE,
+  type Place,
+  saveCheckpoint,
+} from './batch-bookkeeping.ts';
 import { ChangeAudit, type OwnChanges } from './change-audit.ts';
+import {
+  type BatchRange,
+  batchChanges,
+  type Change,
+  type TableStep,
+  wholeChanges,
+} from './change-statements.ts';
 import { type Database, withConnection } from './database.ts';
-import { column, columns, literal, ownedRows } from './row-predicate.ts';
+import { literal } from './row-predicate.ts';
+import { readFault } from './sqlstate.ts';
 
-/** Part of one leaf that a batch visits. */
-export type BatchRange =
-  /** Blocks `from` (inclusive) to `to` (exclusive), read by a TID range scan. */
-  | { readonly kind: 'blocks'; readonly from: number; readonly to: number }
-  /** These rows by address, as an index gave them. */
-  | { readonly kind: 'rows'; readonly tids: readonly string[] };
-
-export interface Batch {
+/** What a transaction is about: which purge, where in its plan, and where it then stands. */
+interface StepTransaction {
   readonly fence: Fence;
   readonly tenantId: TenantId;
   readonly stage: Stage;
   readonly level: string;
-  readonly step: PlanStep;
-  readonly leaf: string;
-  readonly range: BatchRange;
-  /** Where the table stands once this batch has committed; its `rows` are not read. */
+  /** Where the step stands once this has committed; its `rows` are not read. */
   readonly checkpoint: Checkpoint;
   readonly limits: BatchLimits;
 }
 
-export interface BatchLimits {
-  readonly lockTimeoutMs: number;
-  readonly statementTimeoutMs: number;
+export interface Batch extends StepTransaction {
+  readonly step: TableStep;
+  readonly leaf: string;
+  readonly range: BatchRange;
+}
+
+/** All of the tenant's rows in the tables of a circle. */
+export interface ComponentBatch extends StepTransaction {
+  readonly step: ComponentStep;
 }
 
 export interface BatchResult {
@@ -48,15 +65,11 @@ export interface SmallPurge {
   readonly next: 'redis' | 'verify';
 }
 
-/**
- * A worker that freezes inside a transaction keeps its locks; the server ends its session after
- * this long, so that a stop or the next holder need not wait for ever.
- */
-const IDLE_IN_TRANSACTION_MS = 10_000;
-
-/** The checkpoint's key of a step. */
-export const stepKey = (step: PlanStep): string =>
-  step.kind === 'delete' ? `delete ${step.table}` : `clear ${step.foreignKey}`;
+/** Rows that one of our own statements changed. */
+interface Done {
+  readonly step: TableStep;
+  readonly rows: number;
+}
 
 /**
  * The only SQL that writes to tenants' tables. Every batch is one transaction of two round trips:
@@ -75,72 +88,49 @@ export class RowStore {
 
   /**
    * One batch of one table. All or nothing; running it twice deletes nothing twice.
-   * @throws driver errors; TP001 stale fence, TP002 stop asked; PurgeError CASCADE_GUARD
+   * @throws driver errors; TP001 stale fence, TP002 stop asked; PurgeError CASCADE_GUARD, ROWS_KEPT
    */
   async runBatch(batch: Batch): Promise<BatchResult> {
-    const { step, fence } = batch;
-    const doomed = `${ownedByAddress(step, batch.tenantId)} and ${rangeCondition(batch.range)}`;
-    const changes = [{ step, sql: changeStatement(step, batch.leaf, doomed) }];
-    return this.#change(fence, batch.limits, changes, (counts, durationMs) => {
-      const rows = counts[0] ?? 0;
-      const entry = {
-        stage: batch.stage,
-        level: batch.level,
-        kind: step.kind,
-        table: step.table,
-        leaf: batch.leaf,
-        range: describeRange(batch.range),
-        rows,
-        durationMs,
-      };
-      return {
-        closing: [
-          saveCheckpoint(fence, step, {
-            ...batch.checkpoint,
-            rows: step.kind === 'delete' ? rows : 0,
-          }),
-          ...(rows === 0 ? [] : [ledgerRows(fence, [entry])]),
-        ],
-        rows,
-      };
-    });
+    const place = { leaf: batch.leaf, range: describeRange(batch.range) };
+    const changes = batchChanges(batch.step, batch, batch);
+    return this.#changeStep(batch, changes, place);
+  }
+
+  /**
+   * Every table of a circle in one transaction, whatever its size. All or nothing; running it twice
+   * deletes nothing twice.
+   * @throws as `runBatch`
+   */
+  async runComponent(batch: ComponentBatch): Promise<BatchResult> {
+    return this.#changeStep(batch, wholeChanges(batch.step, batch), NOWHERE);
   }
 
   /**
    * Every level of a small tenant in one transaction: 27 tables cost two round trips and one
    * commit. References that form a cycle are cleared; self references need no clearing, because one
    * statement holds the whole chain.
+   * @throws as `runBatch`
    */
   async runSmallPurge(purge: SmallPurge): Promise<BatchResult> {
     const { fence } = purge;
+    const levelOf = new Map<TableStep, PlanLevel>();
     const changes = purge.levels.flatMap((level) =>
-      level.steps
-        .filter((step) => step.kind === 'delete' || step.reason === 'cycle')
-        .map((step) => ({
-          step,
-          level,
-          sql: changeStatement(step, step.table, ownedRows(step.path, 't', purge.tenantId)),
-        })),
+      inOrder(level).flatMap((step) => {
+        const changesOfStep = wholeChanges(step, purge);
+        for (const each of changesOfStep.flatMap(({ steps }) => steps)) levelOf.set(each, level);
+        return changesOfStep;
+      }),
     );
-    return this.#change(fence, purge.limits, changes, (counts, durationMs) => {
-      const entries = changes
-        .map(({ step, level }, index) => ({
-          stage: level.stage,
-          level: level.name,
-          kind: step.kind,
-          table: step.table,
-          leaf: null,
-          range: null,
-          rows: counts[index] ?? 0,
-          durationMs,
-        }))
-        .filter((entry) => entry.rows > 0);
-      const rows = entries
-        .filter((entry) => entry.kind === 'delete')
-        .reduce((sum, entry) => sum + entry.rows, 0);
+    return this.#change(fence, purge.limits, changes, (done, durationMs) => {
+      const entries = done.flatMap(({ step, rows }): LedgerEntry[] => {
+        const level = levelOf.get(step);
+        if (level === undefined) return [];
+        return [entryOf(step, rows, durationMs, { stage: level.stage, level: level.name })];
+      });
+      const rows = deletedRows(done);
       return {
         closing: [
-          ...(entries.length === 0 ? [] : [ledgerRows(fence, entries)]),
+          ...ledgerRows(fence, entries),
           `update tenant_purge.purge set rows_deleted = rows_deleted + ${rows}, level = null, ${
             purge.next === 'redis'
               ? `stage = 'redis', status = 'queued', worker = null, redis_waiting_since = clock_timestamp()`
@@ -165,21 +155,40 @@ export class RowStore {
     }));
   }
 
+  /** A transaction of one step, with its checkpoint and its ledger rows. */
+  async #changeStep(
+    batch: Batch | ComponentBatch,
+    changes: readonly Change[],
+    place: Place,
+  ): Promise<BatchResult> {
+    const { fence, step, checkpoint } = batch;
+    return this.#change(fence, batch.limits, changes, (done, durationMs) => {
+      const entries = done.map((each) => entryOf(each.step, each.rows, durationMs, batch, place));
+      return {
+        closing: [
+          saveCheckpoint(fence, step, { ...checkpoint, rows: deletedRows(done) }),
+          ...ledgerRows(fence, entries),
+        ],
+        rows: done.reduce((sum, { rows }) => sum + rows, 0),
+      };
+    });
+  }
+
   /**
    * One transaction in two messages: enter and change; then, if nothing changed but what our own
    * statements named, book and commit.
-   * @param book from rows per change to the closing statements and the rows to report
+   * @param book from rows per step to the closing statements and the rows to report
    */
   async #change(
     fence: Fence,
     limits: BatchLimits,
-    changes: readonly { readonly step: PlanStep; readonly sql: string }[],
+    changes: readonly Change[],
     book: (
-      counts: readonly number[],
+      done: readonly Done[],
       durationMs: number,
     ) => { readonly closing: readonly string[]; readonly rows: number },
   ): Promise<BatchResult> {
-    const audit = new ChangeAudit(changes.map(({ step }) => step));
+    const audit = new ChangeAudit(changes.flatMap(({ steps }) => steps));
     const counters = audit.statement();
     const watch = counters === null ? [] : [counters];
     const opening = [
@@ -191,15 +200,14 @@ export class RowStore {
     ];
     const startedAt = performance.now();
     return withConnection(this.#pool, async (client) => {
-      // Several statements in one message: the driver answers with one result for each.
-      const results = (await client.query(opening.join(';\n'))) as unknown as pg.QueryResult[];
+      const results = await runAll(client, opening, fence.purgeId);
       const first = 2 + watch.length;
-      const counts = changes.map((_, index) => results[first + index]?.rowCount ?? 0);
+      const done = changes.flatMap((change, index) => readDone(change, results[first + index]));
       if (counters !== null) {
         const before = countersOf(results[2]);
-        audit.check(fence.purgeId, before, countersOf(results.at(-1)), ownChanges(changes, counts));
+        audit.check(fence.purgeId, before, countersOf(results.at(-1)), ownChanges(done));
       }
-      const { closing, rows } = book(counts, performance.now() - startedAt);
+      const { closing, rows } = book(done, performance.now() - startedAt);
       await this.#beforeCommit();
       await client.query([...closing, 'COMMIT'].join(';\n'));
       return { rows, durationMs: performance.now() - startedAt };
@@ -207,17 +215,50 @@ export class RowStore {
   }
 }
 
-const countersOf = (result: pg.QueryResult | undefined): number[] =>
-  (result?.rows[0]?.counters ?? []).map(Number);
+/** Several statements in one message: the driver answers with one result for each. */
+async function runAll(
+  client: pg.ClientBase,
+  statements: readonly string[],
+  purgeId: PurgeId,
+): Promise<pg.QueryResult[]> {
+  try {
+    const query = { text: statements.join(';\n'), rowMode: 'array' };
+    return (await client.query(query)) as unknown as pg.QueryResult[];
+  } catch (error) {
+    throw rowsKept(purgeId, error);
+  }
+}
 
-function ownChanges(
-  changes: readonly { readonly step: PlanStep }[],
-  counts: readonly number[],
-): Map<TableName, OwnChanges> {
+/** TP007 of `refuse_kept` as a PurgeError with the row's key; anything else unchanged. */
+function rowsKept(purgeId: PurgeId, error: unknown): unknown {
+  if (readFault(error).sqlState !== 'TP007') return error;
+  const { table, detail } = error as { readonly table?: string; readonly detail?: string };
+  return new PurgeError(
+    'ROWS_KEPT',
+    `Purge ${purgeId}: a row of ${table} stays although it was deleted: ${detail}; the batch was rolled back.`,
+    {
+      details: { table, row: detail },
+      remedy: `A BEFORE DELETE trigger of ${table} keeps this row: see what it wants, settle that or disable the trigger, then enqueue again.`,
+      cause: error,
+    },
+  );
+}
+
+function readDone(change: Change, result: pg.QueryResult | undefined): Done[] {
+  const columns: readonly unknown[] = change.rows === 'columns' ? (result?.rows[0] ?? []) : [];
+  return change.steps.map((step, index) => ({
+    step,
+    rows: change.rows === 'tag' ? (result?.rowCount ?? 0) : Number(columns[index] ?? 0),
+  }));
+}
+
+const countersOf = (result: pg.QueryResult | undefined): number[] =>
+  (result?.rows[0]?.[0] ?? []).map(Number);
+
+function ownChanges(done: readonly Done[]): Map<TableName, OwnChanges> {
   const own = new Map<TableName, OwnChanges>();
-  for (const [index, { step }] of changes.entries()) {
+  for (const { step, rows } of done) {
     const sum = own.get(step.table) ?? { deleted: 0, updated: 0 };
-    const rows = counts[index] ?? 0;
     if (step.kind === 'delete') sum.deleted += rows;
     else sum.updated += rows;
     own.set(step.table, sum);
@@ -225,88 +266,11 @@ function ownChanges(
   return own;
 }
 
-function enterBatch(fence: Fence, limits: BatchLimits): string {
-  return `select tenant_purge.enter_batch(${literal(fence.purgeId)}, ${fence.epoch},
-    ${limits.lockTimeoutMs}, ${limits.statementTimeoutMs}, ${IDLE_IN_TRANSACTION_MS})`;
-}
+/** Clearing comes first: it is what makes the deletes of the level possible. */
+const inOrder = ({ steps }: PlanLevel): PlanStep[] => [
+  ...steps.filter((step) => step.kind === 'clear' && step.reason !== 'self'),
+  ...steps.filter((step) => step.kind !== 'clear'),
+];
 
-/** ONLY: plain inheritance must not widen a delete; a partitioned table has no rows of its own. */
-function changeStatement(step: PlanStep, target: string, doomed: string): string {
-  if (step.kind === 'clear') return clearStatement(step, target, doomed);
-  const whole = step.partitioned && target === step.table;
-  return `delete from ${whole ? '' : 'only '}${target} t where ${doomed}`;
-}
-
-function clearStatement(step: ClearStep, target: string, doomed: string): string {
-  const assignments = step.columns.map((name) => `${column(name)} = null`).join(', ');
-  return `update ${target} t set ${assignments}
-    where ${doomed} and (${columns(step.columns)}) is distinct from (${step.columns.map(() => 'null').join(', ')})`;
-}
-
-/**
- * The tenant's rows, to be found by their addresses. IS TRUE keeps the tenant column's index out of it:
- * for 8,000 of 80,000 addresses the planner preferred the index, and every batch read all that the
- * batches before it had deleted. Behind a hop it would turn the join into a sub-plan for each row.
- */
-function ownedByAddress(step: PlanStep, tenantId: TenantId): string {
-  const owned = ownedRows(step.path, 't', tenantId);
-  return step.path.hops.length === 0 ? `(${owned}) is true` : owned;
-}
-
-function rangeCondition(range: BatchRange): string {
-  switch (range.kind) {
-    case 'blocks':
-      return `t.ctid >= '(${range.from},0)' and t.ctid < '(${range.to},0)'`;
-    case 'rows':
-      // The bounds offer a range scan, where so many addresses would make a scan of the table look cheap.
-      return `t.ctid >= ${literal(range.tids.at(0) ?? '')} and t.ctid <= ${literal(range.tids.at(-1) ?? '')}
-        and t.ctid = any(${literal(`{${range.tids.map((tid) => `"${tid}"`).join(',')}}`)}::tid[])`;
-    default:
-      return range satisfies never;
-  }
-}
-
-function describeRange(range: BatchRange): string {
-  return range.kind === 'blocks'
-    ? `blocks ${range.from}–${range.to - 1}`
-    : `rows ${range.tids.at(0)}–${range.tids.at(-1)}`;
-}
-
-/**
- * `rows` are this batch's and added by the server: a batch that lost its connection during COMMIT,
- * but did commit, is tried again, finds nothing, and must not write its predecessor's rows away.
- */
-function saveCheckpoint(fence: Fence, step: PlanStep, checkpoint: Checkpoint): string {
-  return `insert into tenant_purge.checkpoint
-      (purge_id, step, pass, leaf, filenode, next_block, done, rows)
-    values (${literal(fence.purgeId)}, ${literal(stepKey(step))}, ${checkpoint.pass},
-      ${literal(checkpoint.leaf)}, ${checkpoint.filenode}, ${checkpoint.nextBlock},
-      ${checkpoint.done}, ${checkpoint.rows})
-    on conflict (purge_id, step) do update set pass = excluded.pass, leaf = excluded.leaf,
-      filenode = excluded.filenode, next_block = excluded.next_block, done = excluded.done,
-      rows = checkpoint.rows + excluded.rows`;
-}
-
-interface LedgerEntry {
-  readonly stage: Stage;
-  readonly level: string;
-  readonly kind: 'delete' | 'clear';
-  readonly table: string;
-  readonly leaf: string | null;
-  readonly range: string | null;
-  readonly rows: number;
-  readonly durationMs: number;
-}
-
-function ledgerRows(fence: Fence, entries: readonly LedgerEntry[]): string {
-  const values = entries.map(
-    (entry) => `(${literal(fence.purgeId)}, ${fence.epoch}, ${literal(entry.stage)},
-      ${literal(entry.level)}, ${literal(entry.kind)}, ${literal(entry.table)},
-      ${entry.leaf === null ? 'null' : literal(entry.leaf)},
-      ${entry.range === null ? 'null' : literal(entry.range)},
-      ${entry.rows}, ${entry.durationMs.toFixed(3)}, ${literal(fence.worker)})`,
-  );
-  return `insert into tenant_purge.batch
-    (purge_id, fence, stage, level, kind, table_name, leaf, range, rows, duration_ms, worker)
-    values ${values.join(', ')}`;
-}
+const deletedRows = (done: readonly Done[]): number =>
+  done.reduce((sum, { step, rows }) => (step.kind === 'delete' ? sum + rows : sum), 0);

@@ -3,7 +3,9 @@ import { PurgeError } from '../domain/errors.ts';
 /**
  * What to do about a database error, decided once, by SQLSTATE:
  * `shrink` the batch; `back-off` and try the same again; `stale` and `stop` are our own signals from
- * `enter_batch`; `reference`: a row still references one to delete; `fatal`: no retry can mend it.
+ * `enter_batch`; `reference`: a row still references one to delete (RESTRICT says 23001 from
+ * PostgreSQL 18 on, 23503 before); `fatal`: no retry can mend it, as where a column to be cleared is
+ * NOT NULL (23502) or under a CHECK (23514).
  */
 export type FaultClass = 'shrink' | 'back-off' | 'stale' | 'stop' | 'reference' | 'fatal';
 
@@ -13,6 +15,7 @@ export interface DatabaseFault {
   readonly message: string;
   readonly constraint: string | null;
   readonly table: string | null;
+  readonly column: string | null;
   readonly faultClass: FaultClass;
 }
 
@@ -46,6 +49,7 @@ export function readFault(thrown: unknown): DatabaseFault {
   const error = thrown as {
     code?: unknown;
     constraint?: unknown;
+    column?: unknown;
     table?: unknown;
     schema?: unknown;
   };
@@ -60,6 +64,7 @@ export function readFault(thrown: unknown): DatabaseFault {
       typeof error?.table === 'string' && typeof error.schema === 'string'
         ? `${error.schema}.${error.table}`
         : null,
+    column: typeof error?.column === 'string' ? error.column : null,
     faultClass: classify(sqlState, code, message),
   };
 }

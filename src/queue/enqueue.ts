@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { asTenantId, type CampaignId, type PurgeId, type TenantId } from '../domain/ids.ts';
 import type { PreparedCampaign } from '../engine/campaign/prepare.ts';
+import { childrenOf } from '../engine/campaign/tenant-tree.ts';
 import type { Whereabouts } from '../engine/identity-check.ts';
 import type { EngineLog } from '../engine/parts.ts';
 import type { CampaignStore } from '../postgres/ledger/campaigns.ts';
@@ -42,6 +43,7 @@ export interface EnqueuedCampaign {
 /**
  * Makes exactly the prepared campaign: first the ledger, in one transaction, then one job per purge.
  * A crash between the two is mended by the reconciler. Twice for the same tenants fails the second time.
+ * A tenant's purge waits for those of the tenants directly below it, and so for all below.
  * @throws PurgeError TENANT_BUSY when a tenant got a live purge meanwhile; then nothing was enqueued
  */
 export async function enqueueCampaign(
@@ -50,6 +52,7 @@ export async function enqueueCampaign(
   options: EnqueueOptions,
 ): Promise<EnqueuedCampaign> {
   const redisIdentity = await parts.plantRedisIdentity(randomUUID());
+  const children = childrenOf(prepared.tenants);
   const created = await parts.campaigns.create({
     ...parts.whereabouts,
     redisIdentity,
@@ -64,6 +67,7 @@ export async function enqueueCampaign(
       tenantId: id,
       tenantLabel: label,
       rowsExpected: rows,
+      waitsFor: (children.get(id) ?? []).map((child) => child.id),
     })),
   });
   const byId = new Map(prepared.tenants.map((tenant) => [tenant.id, tenant]));

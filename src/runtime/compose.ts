@@ -10,9 +10,7 @@ import type { EngineParts } from '../engine/parts.ts';
 import type { SweepKeyspace } from '../engine/sweep.ts';
 import { Sweeper } from '../engine/sweeper.ts';
 import { createLogger, type Logger } from '../observability/logger.ts';
-import { makePlan } from '../planner/make-plan.ts';
-import type { PlanRules } from '../planner/rules.ts';
-import { readCatalogue } from '../postgres/catalogue-reader.ts';
+import type { OwnerRule, PlanRules } from '../planner/rules.ts';
 import { type Database, inTransaction, openDatabase, READ_ONLY } from '../postgres/database.ts';
 import { readDatabaseIdentity } from '../postgres/database-identity.ts';
 import { CampaignStore } from '../postgres/ledger/campaigns.ts';
@@ -21,6 +19,7 @@ import { withReconcilerLock } from '../postgres/ledger/locks.ts';
 import { PurgeStore } from '../postgres/ledger/purges.ts';
 import { SweepStore, type SweptPurge } from '../postgres/ledger/sweeps.ts';
 import { ledgerVersion, migrateLedger } from '../postgres/migrate.ts';
+import { readPlan } from '../postgres/read-plan.ts';
 import { RowReader } from '../postgres/row-reader.ts';
 import { RowStore } from '../postgres/row-store.ts';
 import type { EnqueueParts } from '../queue/enqueue.ts';
@@ -232,9 +231,7 @@ export function engineParts(
 
 const livePlanOf = (database: Database, rules: PlanRules): LivePlan =>
   new LivePlan(() =>
-    inTransaction(database.pool, READ_ONLY, async (client) =>
-      makePlan(await readCatalogue(client), rules),
-    ),
+    inTransaction(database.pool, READ_ONLY, async (client) => readPlan(client, rules)),
   );
 
 /** `host:pid` of this process, for people. */
@@ -256,15 +253,30 @@ export const rulesOf = (config: Config): PlanRules => ({
   },
   core: config.levels.core,
   tables: Object.fromEntries(
-    Object.entries(config.tables).map(([table, rule]) => [
+    Object.entries(config.tables).map(([table, { ownedBy, where, onPurge, set }]) => [
       table,
       {
-        ...(rule.ownedBy === undefined ? {} : { ownedBy: rule.ownedBy }),
-        ...(rule.onPurge === undefined ? {} : { onPurge: rule.onPurge }),
+        ...(ownedBy === undefined ? {} : { ownedBy: ownedBy.map(ownerRuleOf) }),
+        ...(where === undefined ? {} : { where }),
+        ...(onPurge === undefined ? {} : { onPurge }),
+        ...(set === undefined ? {} : { set }),
       },
     ]),
   ),
+  foreignKeys: config.foreignKeys,
+  follow: config.follow,
 });
+
+type ConfiguredOwner = NonNullable<Config['tables'][string]['ownedBy']>[number];
+
+const ownerRuleOf = (owner: ConfiguredOwner): string | OwnerRule =>
+  typeof owner === 'string'
+    ? owner
+    : {
+        column: owner.column,
+        when: owner.when,
+        ...(owner.to === undefined ? {} : { to: owner.to }),
+      };
 
 function keyspaceOf(config: Config, redis: Redis): SweepKeyspace | null {
   if (config.redis.keys.length === 0) return null;

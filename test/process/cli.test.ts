@@ -646,7 +646,6 @@ describe('the command line', () => {
       [demo('enqueue', '--tenant', '1', '--all-except', '2'), /exclude each other/],
       [demo('enqueue', '--tenant', '1', '--allow', 'TRIGER'), /did you mean TRIGGER\?/],
       [demo('enqueue', '--tenant', '1', '--delay', 'soon'), /90s, 30m, 24h or 7d/],
-      [demo('enqueue', '--tenant', '1', '--with-descendants'), /not supported yet/],
       [demo('enqueue', '--from', join(folder, 'missing.txt')), /ENOENT/],
       [demo('pause'), /--all/],
       [demo('worker', '--slots', 'many'), /whole number from 1 to 64/],

@@ -1,5 +1,11 @@
 import { asTableName } from '../../src/domain/ids.ts';
-import type { Plan } from '../../src/domain/plan.ts';
+import {
+  deleteSteps,
+  deletesOf,
+  describePath,
+  type Plan,
+  type PlanStep,
+} from '../../src/domain/plan.ts';
 import type {
   Catalogue,
   CatalogueColumn,
@@ -103,8 +109,9 @@ export const rules = (
     readonly tenant?: Partial<PlanRules['tenant']>;
   } = {},
 ): PlanRules => ({
-  core: more.core ?? [],
-  tables: more.tables ?? {},
+  core: [],
+  tables: {},
+  ...more,
   tenant: {
     table: 'public.tenants',
     key: null,
@@ -123,6 +130,35 @@ export const plan = (
   foreignKeys: readonly CatalogueForeignKey[],
   more: Parameters<typeof rules>[0] = {},
 ): Plan => makePlan(catalogue([tenants, ...tables], foreignKeys), rules(more));
+
+/** Each level as `name: steps`: a delete as its relation, a clear as `relation.columns=NULL`. */
+export const levelLines = (from: Plan): string[] =>
+  from.levels.map(({ name, steps }) => `${name}: ${steps.map(stepText).join(' ')}`);
+
+function stepText(step: PlanStep): string {
+  const relationOf = (name: string): string => name.replace('public.', '');
+  switch (step.kind) {
+    case 'delete':
+      return relationOf(step.table);
+    case 'clear':
+      return `${relationOf(step.table)}.${step.columns.join(',')}=${step.values?.join(',') ?? 'NULL'}`;
+    case 'component':
+      return `${step.way}(${deletesOf(step)
+        .map((member) => relationOf(member.table))
+        .join(' ')})`;
+    default:
+      return step satisfies never;
+  }
+}
+
+/** How each table's rows are found and what speaks for it, e.g. `tenant_id by foreign-key`. */
+export const pathsOf = (from: Plan): Record<string, string> =>
+  Object.fromEntries(
+    deleteSteps(from).map(({ table: name, path }) => [
+      name,
+      `${describePath(path)} by ${path.ways.map(({ via }) => via).join(', ')}`,
+    ]),
+  );
 
 /** Hazards as `type severity table`, e.g. `OWNER_UNCLEAR blocks public.notes`. */
 export const hazardLines = (from: Plan): string[] =>

@@ -8,6 +8,7 @@ import {
 import { checkGuards, findObstacles } from '../../../src/engine/campaign/guards.ts';
 import { type PreparedCampaign, prepareCampaign } from '../../../src/engine/campaign/prepare.ts';
 import type { TargetRequest } from '../../../src/engine/campaign/targets.ts';
+import { placesInTree, type TreePlace } from '../../../src/engine/campaign/tenant-tree.ts';
 import { LedgerHistory } from '../../../src/postgres/ledger/history.ts';
 import { enqueueCampaign } from '../../../src/queue/enqueue.ts';
 import { type Actor, enqueueParts, type Observer } from '../../../src/runtime/compose.ts';
@@ -43,6 +44,7 @@ export const enqueue = defineCommand<EnqueueOptions>({
     'enqueue --tenant 42 --no-archive --confirm "DELETE 42"',
     'enqueue --all-except 7 8 --no-archive --wait',
     'enqueue --from doomed.txt --delay 24h --no-archive',
+    'enqueue --tenant 42 --with-descendants --dry-run',
   ],
   describe: (command) =>
     command
@@ -56,7 +58,7 @@ export const enqueue = defineCommand<EnqueueOptions>({
       .option('--allow <type...>', 'accept hazards of this type')
       .option('--allow-production', 'go on in production, staging, or with ENVIRONMENT unset')
       .option('--no-archive', 'purge without an archive: it cannot be undone')
-      .option('--with-descendants', 'purge the tenants below a tenant with it'),
+      .option('--with-descendants', 'also every tenant below those named; the lowest go first'),
   validate: validateEnqueue,
   handlesInterrupt: true,
   run: async (session, options) => {
@@ -80,6 +82,7 @@ function dryRun(
   const errors = findObstacles(prepared, allowedBy(options, config));
   const size = sizeOf(prepared);
   const command = errors.length === 0 ? realCommand(options, config, prepared) : null;
+  const places = placesInTree(prepared.tenants);
   return {
     exitCode: errors[0]?.exitCode ?? EXIT.done,
     document: {
@@ -93,6 +96,7 @@ function dryRun(
         rowsTotal,
         rowsDeleted: 0,
         redisKeys,
+        ...belowOf(places.get(id)),
       })),
       refused: prepared.refused,
       fingerprint: prepared.plan.fingerprint,
@@ -110,6 +114,10 @@ function dryRun(
     errors,
   };
 }
+
+/** Only where a tenant goes with one above it. */
+const belowOf = (place: TreePlace | undefined): object =>
+  place === undefined || place.depth === 0 ? {} : { below: place.top, depth: place.depth };
 
 async function realRun(
   session: Session,

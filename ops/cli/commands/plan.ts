@@ -3,33 +3,45 @@ import { EXIT } from '../../../src/domain/errors.ts';
 import { prepareCampaign, rowsPerTable } from '../../../src/engine/campaign/prepare.ts';
 import { requireTargets } from '../../../src/engine/campaign/targets.ts';
 import { planAsJson } from '../../../src/planner/explain.ts';
-import { makePlan } from '../../../src/planner/make-plan.ts';
-import { readCatalogue } from '../../../src/postgres/catalogue-reader.ts';
+import { drawPlan, GRAPH_FORMATS, type GraphFormat } from '../../../src/planner/graph.ts';
 import { inTransaction, READ_ONLY } from '../../../src/postgres/database.ts';
+import { readPlan } from '../../../src/postgres/read-plan.ts';
 import type { Observer } from '../../../src/runtime/compose.ts';
-import { defineCommand, readOptions } from '../command.ts';
+import { type Answer, defineCommand, readOptions } from '../command.ts';
 import { withObserver } from '../open.ts';
 import { renderPlan } from '../output/plan.ts';
 import { formatNumber, plural } from '../output/text.ts';
 
-const optionsSchema = z.object({
-  tenant: z.array(z.string()).optional(),
-  counts: z.boolean().default(false),
-});
+const optionsSchema = z
+  .object({
+    tenant: z.array(z.string()).optional(),
+    counts: z.boolean().default(false),
+    graph: z
+      .union([z.literal(true).transform(() => 'mermaid' as const), z.enum(GRAPH_FORMATS)], {
+        error: `It must be ${GRAPH_FORMATS.join(' or ')}.`,
+      })
+      .optional(),
+  })
+  .refine(({ tenant, counts, graph }) => graph === undefined || !(counts || tenant), {
+    path: ['graph'],
+    error: 'It draws tables and keys, not rows: leave out --tenant and --counts.',
+  });
 type Options = z.output<typeof optionsSchema>;
 
 /** Levels, tables, tenant paths and hazards, from the live catalogue. Writes nothing. */
 export const plan = defineCommand<Options>({
   usage: 'plan',
   summary: 'Levels, tables, tenant paths and hazards of a purge; writes nothing',
-  examples: ['plan', 'plan --tenant 42 --json', 'plan --counts'],
+  examples: ['plan', 'plan --tenant 42 --json', 'plan --counts', 'plan --graph > plan.mmd'],
   describe: (command) =>
     command
       .option('--tenant <id...>', 'count the rows of these tenants')
-      .option('--counts', 'count the rows of every tenant that is not kept'),
+      .option('--counts', 'count the rows of every tenant that is not kept')
+      .option('--graph [format]', 'levels and foreign keys to draw: mermaid (default) or dot'),
   validate: (raw) => readOptions(optionsSchema, raw),
   run: async (session, options) =>
     withObserver(session, async (observer) => {
+      if (options.graph !== undefined) return graphAnswer(observer, options.graph);
       const counted = options.counts || options.tenant !== undefined;
       const found = counted ? await planWithCounts(observer, options) : await planOnly(observer);
       const document = { ...planAsJson(found.plan, found.rows), hazards: found.hazards };
@@ -57,9 +69,16 @@ export const plan = defineCommand<Options>({
     }),
 });
 
+async function graphAnswer(observer: Observer, format: GraphFormat): Promise<Answer> {
+  const text = drawPlan((await planOnly(observer)).plan, format);
+  return { exitCode: EXIT.done, document: { graph: { format, text } }, text };
+}
+
 async function planOnly(observer: Observer) {
-  const found = await inTransaction(observer.database.pool, READ_ONLY, async (client) =>
-    makePlan(await readCatalogue(client), observer.rules),
+  const found = await inTransaction(
+    observer.database.pool,
+    READ_ONLY,
+    async (client) => await readPlan(client, observer.rules),
   );
   return { plan: found, hazards: found.hazards, rows: undefined, totals: undefined };
 }

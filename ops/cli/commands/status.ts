@@ -167,6 +167,7 @@ async function showPurge(
           ...purgeDocument(purge),
           level: purge.level,
           worker: purge.worker,
+          waitsFor: purge.waitsFor,
           rowsPerSec: detail.rowsPerSec,
           tables: detail.tables,
           events: detail.events,
@@ -201,6 +202,7 @@ async function readDetail({ observer, ledger }: Parts, purge: PurgeRecord): Prom
     purge,
     tables,
     rowsPerSec: await rateOf(ledger, purge),
+    awaited: isLive(purge.status) ? (await ledger.purges.awaited(purge)).live : 0,
     events: await ledger.history.events(purge.id, EVENTS_SHOWN),
   };
 }

@@ -1,5 +1,7 @@
 import { CANNOT_BE_UNDONE } from '../../../src/domain/confirmation.ts';
+import { deletesOf } from '../../../src/domain/plan.ts';
 import type { PreparedCampaign } from '../../../src/engine/campaign/prepare.ts';
+import { placesInTree, type TreePlace } from '../../../src/engine/campaign/tenant-tree.ts';
 import type { Colors } from '../io.ts';
 import { renderHazards } from './hazards.ts';
 import { onceEach } from './plan.ts';
@@ -20,12 +22,10 @@ export interface CampaignSize {
 
 export function sizeOf(prepared: PreparedCampaign): CampaignSize {
   const levels = prepared.plan.levels.map(({ name, steps }) => {
-    const tables = steps
-      .filter((step) => step.kind === 'delete')
-      .map(({ table }) => ({
-        table: table as string,
-        rows: prepared.tenants.reduce((sum, tenant) => sum + (tenant.rows[table] ?? 0), 0),
-      }));
+    const tables = steps.flatMap(deletesOf).map(({ table }) => ({
+      table: table as string,
+      rows: prepared.tenants.reduce((sum, tenant) => sum + (tenant.rows[table] ?? 0), 0),
+    }));
     return { name, rows: tables.reduce((sum, { rows }) => sum + rows, 0), tables };
   });
   return {
@@ -38,16 +38,27 @@ export function sizeOf(prepared: PreparedCampaign): CampaignSize {
 
 const TENANTS_SHOWN_MAX = 10;
 
-/** Who goes, in one line each up to ten. */
+/** Who goes, in one line each up to ten; where they are a tree, who goes with whom. */
 export function renderTenants(prepared: PreparedCampaign): string {
   const shown = prepared.tenants.slice(0, TENANTS_SHOWN_MAX);
   const more = prepared.tenants.length - shown.length;
+  const places = placesInTree(prepared.tenants);
+  const below = [...places.values()].filter(({ depth }) => depth > 0).length;
   return [
     ...shown.map(
-      ({ id, label, rowsTotal }) => `  ${id}  ${label} (${formatNumber(rowsTotal)} rows)`,
+      ({ id, label, rowsTotal }) =>
+        `  ${id}  ${label} (${formatNumber(rowsTotal)} rows)${describePlace(places.get(id))}`,
     ),
     ...(more > 0 ? [`  … and ${formatNumber(more)} more`] : []),
+    ...(below > 0
+      ? [`  ${formatNumber(below)} of them below another of them; the lowest go first`]
+      : []),
   ].join('\n');
+}
+
+function describePlace(place: TreePlace | undefined): string {
+  if (place === undefined || place.depth === 0) return '';
+  return `, ${plural(place.depth, 'level')} below ${place.top}`;
 }
 
 /** What a real run would delete. */

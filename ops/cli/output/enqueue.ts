@@ -51,6 +51,7 @@ export function realCommand(
     ...(options.allExcept === undefined
       ? []
       : ['--all-except', ...(options.allExcept === true ? [] : options.allExcept)]),
+    ...(options.withDescendants ? ['--with-descendants'] : []),
     ...options.allow.flatMap((type) => ['--allow', type]),
     ...(isGuardedEnvironment(config.environment) ? ['--allow-production'] : []),
     '--no-archive',

@@ -21,6 +21,8 @@ export interface PurgeDetail {
     readonly remaining: number;
   }[];
   readonly rowsPerSec: number | null;
+  /** Purges of tenants below it that are live: it begins after them. */
+  readonly awaited: number;
   readonly events: readonly LedgerEvent[];
 }
 
@@ -131,6 +133,9 @@ export function renderPurge(detail: PurgeDetail, look: Look): string {
         (purge.worker === null ? '' : `, held by ${purge.worker}`),
       columns,
     ),
+    ...(detail.awaited === 0
+      ? []
+      : [`waits for ${plural(detail.awaited, 'purge')} of tenants below it`]),
     `${formatNumber(purge.rowsDeleted)} of ${formatNumber(purge.rowsTotal)} rows and ` +
       `${plural(purge.redisKeysDeleted, 'Redis key')} deleted` +
       (detail.rowsPerSec === null ? '' : `, ${formatNumber(detail.rowsPerSec)} rows/s`),

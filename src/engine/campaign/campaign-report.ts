@@ -1,16 +1,14 @@
 import { CANNOT_BE_UNDONE } from '../../domain/confirmation.ts';
 import { type ErrorReport, EXIT, type ExitCode } from '../../domain/errors.ts';
 import { asTenantId, type CampaignId, type PurgeId, type TenantId } from '../../domain/ids.ts';
-import type { Plan } from '../../domain/plan.ts';
 import { isLive, type PurgeStatus } from '../../domain/purge.ts';
 import type { CampaignRecord, PurgeRecord } from '../../domain/records.ts';
 import type { ExpectedResult, VacuumAdvice } from '../../domain/report.ts';
-import { makePlan } from '../../planner/make-plan.ts';
 import type { PlanRules } from '../../planner/rules.ts';
-import { readCatalogue } from '../../postgres/catalogue-reader.ts';
 import { type Database, inTransaction, READ_ONLY } from '../../postgres/database.ts';
 import type { LedgerHistory } from '../../postgres/ledger/history.ts';
 import type { PurgeStore } from '../../postgres/ledger/purges.ts';
+import { readPlan } from '../../postgres/read-plan.ts';
 import type { RowReader } from '../../postgres/row-reader.ts';
 import type { SweepKeyspace } from '../sweep.ts';
 import { expectedResults } from './expected-results.ts';
@@ -134,7 +132,7 @@ async function compare(
     label: id,
   }));
   return inTransaction(parts.database.pool, READ_ONLY, async (client) => {
-    const plan: Plan = makePlan(await readCatalogue(client), parts.rules);
+    const plan = await readPlan(client, parts.rules);
     const after = await takeCounts(parts.reader, client, plan, { doomed, kept });
     // A tenant that is purged again for what it left has no tenant row any more.
     const doomedRows = purges.reduce(

@@ -1,16 +1,19 @@
 import type { Hazard } from '../../domain/hazard.ts';
-import type { TenantId } from '../../domain/ids.ts';
+import type { TableName, TenantId } from '../../domain/ids.ts';
 import { deleteSteps, type Plan } from '../../domain/plan.ts';
 import type { CampaignCounts } from '../../domain/records.ts';
-import { makePlan } from '../../planner/make-plan.ts';
+import { dataHazards, descendantHazards } from '../../planner/data-hazards.ts';
+import { makePlan, sortHazards } from '../../planner/make-plan.ts';
 import type { PlanRules } from '../../planner/rules.ts';
 import { readCatalogue } from '../../postgres/catalogue-reader.ts';
 import type { Database } from '../../postgres/database.ts';
 import { inTransaction, READ_ONLY } from '../../postgres/database.ts';
+import { readReferences } from '../../postgres/reference-reader.ts';
 import type { RowReader } from '../../postgres/row-reader.ts';
 import { listTenants, type Tenant, tenantsContaining } from '../../postgres/tenant-directory.ts';
 import type { SweepKeyspace } from '../sweep.ts';
 import { type Refusal, resolveTargets, type TargetRequest } from './targets.ts';
+import { findDescendants } from './tenant-tree.ts';
 
 /** What preparing needs; it only reads. */
 export interface PrepareParts {
@@ -61,7 +64,7 @@ export async function prepareCampaign(
 ): Promise<PreparedCampaign> {
   return inTransaction(parts.database.pool, READ_ONLY, async (client) => {
     const plan = makePlan(await readCatalogue(client), parts.rules);
-    const everyone = await listTenants(client, plan.tenant);
+    const everyone = await listTenants(client, plan.tenant, plan.tree);
     const { table } = plan.tenant;
     const former = await parts.formerTenants(table, request.ids);
     const busy = await parts.busyTenants(
@@ -86,11 +89,35 @@ export async function prepareCampaign(
     const kept = everyone.filter((tenant) => spared.has(tenant.id));
     return {
       plan,
-      hazards: [...plan.hazards, ...(await keyHazards(parts, client, plan))],
+      hazards: sortHazards([
+        ...withLargestTenant(plan, tenants),
+        ...(await keyHazards(parts, client, plan)),
+        ...dataHazards(await readReferences(client, plan, ids, { crossings: true })),
+        ...descendantHazards(plan, findDescendants(everyone, targets.tenants)),
+      ]),
       tenants,
       refused: targets.refused,
       counts: await takeCounts(parts.reader, client, plan, { doomed: tenants, kept }),
     };
+  });
+}
+
+/** A circle that goes in one statement weighs as much as the largest tenant has rows in it. */
+function withLargestTenant(plan: Plan, tenants: readonly CountedTenant[]): Hazard[] {
+  const tablesOf = new Map(
+    plan.levels
+      .flatMap(({ steps }) => steps)
+      .flatMap((step) =>
+        step.kind === 'component' ? [[step.table, step.deletes.map(({ table }) => table)]] : [],
+      ) as [TableName, TableName[]][],
+  );
+  return plan.hazards.map((hazard) => {
+    const tables = hazard.table === null ? undefined : tablesOf.get(hazard.table);
+    if (hazard.type !== 'CYCLE_IN_ONE_STATEMENT' || tables === undefined) return hazard;
+    const counts = tenants.map(({ rows }) =>
+      tables.reduce((sum, table) => sum + (rows[table] ?? 0), 0),
+    );
+    return { ...hazard, count: counts.reduce((most, count) => Math.max(most, count), 0) };
   });
 }
 
@@ -101,19 +128,27 @@ export async function takeCounts(
   plan: Plan,
   who: { readonly doomed: readonly CountedTenant[]; readonly kept: readonly Tenant[] },
 ): Promise<CampaignCounts> {
-  const { table, testColumn } = plan.tenant;
+  const { testColumn } = plan.tenant;
+  const partitioned = new Map(deleteSteps(plan).map((step) => [step.table, step.partitioned]));
+  // A table that is not to be deleted from may be partitioned for all the plan knows.
+  const tableOf = (table: TableName): { table: TableName; partitioned: boolean } => ({
+    table,
+    partitioned: partitioned.get(table) ?? true,
+  });
+  const tenantTable = tableOf(plan.tenant.table);
   const core: Record<string, number> = {};
   const doomedCore: Record<string, number> = {};
   for (const name of plan.core) {
-    core[name] = await reader.countTable(client, name, null);
+    core[name] = await reader.countTable(client, tableOf(name), null);
     doomedCore[name] = who.doomed.reduce((sum, tenant) => sum + (tenant.rows[name] ?? 0), 0);
   }
   const keptIds = who.kept.map((tenant) => tenant.id);
   const keptRows =
     keptIds.length === 0 ? [] : [...(await reader.countPerTenant(client, plan, keptIds))];
   return {
-    tenants: await reader.countTable(client, table, null),
-    testTenants: testColumn === null ? null : await reader.countTable(client, table, testColumn),
+    tenants: await reader.countTable(client, tenantTable, null),
+    testTenants:
+      testColumn === null ? null : await reader.countTable(client, tenantTable, testColumn),
     core,
     doomedCore,
     doomedTestTenants:

@@ -2,10 +2,16 @@ import { type ErrorCode, PurgeError } from '../../domain/errors.ts';
 import { KeepList } from '../../domain/keep-list.ts';
 import { nearestMatch } from '../../domain/near-miss.ts';
 import type { Tenant } from '../../postgres/tenant-directory.ts';
+import { findDescendants, leavesFirst } from './tenant-tree.ts';
 
 /** What the operator named. */
 export type TargetRequest =
-  | { readonly kind: 'tenants'; readonly ids: readonly string[] }
+  | {
+      readonly kind: 'tenants';
+      readonly ids: readonly string[];
+      /** Also every tenant below one of these. */
+      readonly withDescendants?: boolean;
+    }
   | { readonly kind: 'all-except'; readonly ids: readonly string[] };
 
 /** A tenant that is not purged, and why. */
@@ -16,13 +22,14 @@ export interface Refusal {
 }
 
 export interface Targets {
+  /** Each after those below it. */
   readonly tenants: readonly Tenant[];
   readonly refused: readonly Refusal[];
 }
 
 /** What the request is checked against. */
 export interface TargetFacts {
-  /** Every tenant there is. */
+  /** Every tenant there is; with its parents where they are a tree. */
   readonly tenants: readonly Tenant[];
   /** Of the named ids those that were purged before: the tenant row may be gone, and rows be left. */
   readonly former: readonly Tenant[];
@@ -51,7 +58,11 @@ export function resolveTargets(request: TargetRequest, facts: TargetFacts): Targ
     const spared = new Set<string>(request.ids);
     const tenants = facts.tenants.filter((tenant) => !spared.has(tenant.id) && !isKept(tenant));
     refused.push(...keptNobody(facts));
-    return { tenants, refused: [...refused, ...busyOnes(tenants, facts.busy)] };
+    // Everybody below who does not go is kept or spared.
+    for (const { tenant, below } of findDescendants(facts.tenants, tenants)) {
+      refused.push(keptBelow(tenant, below, isKept(tenant) ? 'on the keep list' : 'spared'));
+    }
+    return inOrder(tenants, refused, facts);
   }
   const named = request.ids.flatMap((id) => known.get(id) ?? []);
   for (const tenant of named) {
@@ -65,7 +76,52 @@ export function resolveTargets(request: TargetRequest, facts: TargetFacts): Targ
   const tenants = [...new Map(named.map((tenant) => [tenant.id, tenant])).values()].filter(
     (tenant) => !isKept(tenant),
   );
-  return { tenants, refused: [...refused, ...busyOnes(tenants, facts.busy)] };
+  if (request.withDescendants !== true) return inOrder(tenants, refused, facts);
+  const descendants = findDescendants(facts.tenants, tenants);
+  for (const { tenant, below } of descendants) {
+    // One that was named as well has been refused above.
+    if (isKept(tenant) && !request.ids.includes(tenant.id)) {
+      refused.push(keptBelow(tenant, below, 'on the keep list'));
+    }
+  }
+  const added = descendants.map(({ tenant }) => tenant).filter((tenant) => !isKept(tenant));
+  return inOrder([...tenants, ...added], refused, facts);
+}
+
+/** A tenant cannot go while one that refers to it stays. */
+const keptBelow = (tenant: Tenant, above: Tenant, why: string): Refusal => ({
+  tenantId: tenant.id,
+  code: 'TENANT_KEPT',
+  message: `${tenant.id} (${tenant.label}) is ${why}, and ${above.id} (${above.label}) above it would go: keep both, or neither.`,
+});
+
+function inOrder(
+  tenants: readonly Tenant[],
+  refused: readonly Refusal[],
+  facts: TargetFacts,
+): Targets {
+  const { order, circle } = leavesFirst(tenants);
+  return {
+    tenants: circle.length === 0 ? order : tenants,
+    refused: [...refused, ...busyOnes(tenants, facts.busy), ...refuseCircle(circle)],
+  };
+}
+
+/** Of a long circle so many are named. */
+const CIRCLE_SHOWN_MAX = 10;
+
+function refuseCircle(circle: readonly Tenant[]): Refusal[] {
+  const [first] = circle;
+  if (first === undefined) return [];
+  const shown = circle.slice(0, CIRCLE_SHOWN_MAX).map(({ id }) => id);
+  const more = circle.length - shown.length;
+  return [
+    {
+      tenantId: first.id,
+      code: 'TENANT_CYCLE',
+      message: `${shown.join(', ')}${more === 0 ? '' : ` and ${more} more`} are above each other in a circle: none of them can go first.`,
+    },
+  ];
 }
 
 /**

@@ -1,8 +1,7 @@
 import type { TenantId } from '../../domain/ids.ts';
 import type { Residue } from '../../domain/report.ts';
-import { makePlan } from '../../planner/make-plan.ts';
-import { readCatalogue } from '../../postgres/catalogue-reader.ts';
 import { inTransaction, READ_ONLY } from '../../postgres/database.ts';
+import { readPlan } from '../../postgres/read-plan.ts';
 import { findTenants } from '../../postgres/tenant-directory.ts';
 import type { PrepareParts } from './prepare.ts';
 
@@ -22,7 +21,7 @@ export async function verifyTenant(
   tenantId: TenantId,
 ): Promise<TenantVerification> {
   const plan = await inTransaction(parts.database.pool, READ_ONLY, async (client) =>
-    makePlan(await readCatalogue(client), parts.rules),
+    readPlan(client, parts.rules),
   );
   const exists = (await findTenants(parts.database.pool, plan.tenant, [tenantId])).length > 0;
   const rows = await parts.reader.residue(plan, tenantId);

@@ -1,9 +1,10 @@
 import type { Checkpoint } from '../../domain/checkpoint.ts';
 import { PurgeError } from '../../domain/errors.ts';
-import { deleteSteps, type PlanLevel, type PlanStep } from '../../domain/plan.ts';
-import { stepKey } from '../../postgres/row-store.ts';
+import { deletesOf, type PlanLevel, type PlanStep } from '../../domain/plan.ts';
+import { stepKey } from '../../postgres/batch-bookkeeping.ts';
 import { readFault } from '../../postgres/sqlstate.ts';
 import { runStep } from '../batch-loop.ts';
+import { emptyComponent } from '../component.ts';
 import type { Run } from '../parts.ts';
 import type { ProgressMeter } from '../progress.ts';
 import { meansReference } from '../retry.ts';
@@ -48,9 +49,11 @@ export async function deleteLevels(
 async function rowsKeptArriving(run: Run): Promise<PurgeError | null> {
   const checkpoints = await run.parts.reader.checkpoints(run.purge.id);
   const done = new Set(
-    deleteSteps(run.plan)
+    run.plan.levels
+      .flatMap(({ steps }) => steps)
       .filter((step) => checkpoints.get(stepKey(step))?.done === true)
-      .map((step) => step.table as string),
+      .flatMap(deletesOf)
+      .map(({ table }) => table as string),
   );
   const residue = await run.parts.reader.residue(run.plan, run.purge.tenantId);
   const late = residue.filter(({ table }) => done.has(table));
@@ -74,11 +77,14 @@ async function deleteLevel(
   refuseKept(run.parts.keep, run.purge, run.campaign);
   await enterLevel(run, meter, level);
   // Clearing references comes first: it is what makes the deletes of the level possible.
-  for (const kind of ['clear', 'delete'] as const) {
-    const steps = open.filter((step) => step.kind === kind);
-    await sideBySide(steps, run.parts.limits.connections, (step) =>
-      runStep({ run, level, step, meter }, saved.get(stepKey(step)) ?? null),
-    );
+  for (const clears of [true, false]) {
+    const steps = open.filter((step) => (step.kind === 'clear') === clears);
+    await sideBySide(steps, run.parts.limits.connections, (step) => {
+      const checkpoint = saved.get(stepKey(step)) ?? null;
+      return step.kind === 'component'
+        ? emptyComponent({ run, level, step, meter }, checkpoint)
+        : runStep({ run, level, step, meter }, checkpoint);
+    });
   }
 }
 

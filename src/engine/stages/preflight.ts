@@ -4,12 +4,15 @@ import type { Plan } from '../../domain/plan.ts';
 import type { CampaignRecord, PurgeRecord } from '../../domain/records.ts';
 import { explainDrift } from '../../planner/fingerprint.ts';
 import type { EngineParts } from '../parts.ts';
+import { refuseStrangers } from '../strangers.ts';
 
 /**
  * May this purge run here and now? Asked at each claim, before anything is deleted: the place is the
- * one the campaign was made for, the tenant is not kept, the schema is the one that was approved.
+ * one the campaign was made for, the tenant is not kept, the schema is the one that was approved, and
+ * nothing outside refers to the rows that go by batches. A small purge is one transaction, which such a
+ * reference undoes as a whole; one that has entered a level was looked at before.
  * @returns the plan, equal to the approved one
- * @throws PurgeError IDENTITY_MISMATCH, TENANT_KEPT, DRIFT
+ * @throws PurgeError IDENTITY_MISMATCH, TENANT_KEPT, DRIFT, HAZARD_BLOCKS
  */
 export async function preflight(
   parts: EngineParts,
@@ -19,7 +22,11 @@ export async function preflight(
   await parts.identity.check(campaign);
   refuseKept(parts.keep, purge, campaign);
   const plan = await parts.livePlan.current();
-  if (plan.fingerprint === campaign.planFingerprint) return plan;
+  if (plan.fingerprint === campaign.planFingerprint) {
+    const goesByBatches = purge.rowsTotal > parts.limits.smallPurgeRows;
+    if (goesByBatches && isUntouched(purge)) await refuseStrangers(parts, plan, purge);
+    return plan;
+  }
   const approved = await parts.campaigns.plan(campaign.planFingerprint);
   const difference = explainDrift(approved.facts, plan.facts);
   throw new PurgeError(
@@ -28,6 +35,9 @@ export async function preflight(
     { details: { approved: campaign.planFingerprint, live: plan.fingerprint, difference } },
   );
 }
+
+const isUntouched = (purge: PurgeRecord): boolean =>
+  purge.level === null && purge.rowsDeleted === 0 && purge.stage === 'preflight';
 
 /**
  * The keep list as it is now, and as it was when the campaign was approved; asked again at each level.

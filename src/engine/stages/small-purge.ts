@@ -1,8 +1,8 @@
 import { readFault } from '../../postgres/sqlstate.ts';
+import { fenced } from '../fenced.ts';
 import type { Run } from '../parts.ts';
 import type { ProgressMeter } from '../progress.ts';
-import { meansReference, withBackOff } from '../retry.ts';
-import { checkControl, translateSignal } from '../stop.ts';
+import { meansReference } from '../retry.ts';
 
 /**
  * True for a tenant so small that all its levels fit one transaction. One that has entered a level
@@ -30,26 +30,21 @@ export async function purgeAtOnce(run: Run, meter: ProgressMeter): Promise<boole
     } catch (error) {
       if (readFault(error).faultClass === 'shrink') return false;
       if (tries < TRIES_MAX && meansReference(error)) continue;
-      throw translateSignal(error);
+      throw error;
     }
   }
 }
 
 async function tryAtOnce(run: Run, meter: ProgressMeter): Promise<void> {
-  const { parts, control } = run;
-  const result = await withBackOff(
-    async () => {
-      await checkControl(control);
-      await parts.failpoint('before-batch');
-      return parts.rows.runSmallPurge({
-        fence: run.fence,
-        tenantId: run.purge.tenantId,
-        levels: run.plan.levels,
-        limits: parts.limits,
-        next: parts.sweeper === null ? 'verify' : 'redis',
-      });
-    },
-    () => checkControl(control),
+  const { parts } = run;
+  const result = await fenced(run, () =>
+    parts.rows.runSmallPurge({
+      fence: run.fence,
+      tenantId: run.purge.tenantId,
+      levels: run.plan.levels,
+      limits: parts.limits,
+      next: parts.sweeper === null ? 'verify' : 'redis',
+    }),
   );
   meter.add('all tables', result.rows);
   await parts.failpoint('batch-committed');

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import { PurgeError } from '../../domain/errors.ts';
 import { asPurgeId, type CampaignId, type PurgeId, type TenantId } from '../../domain/ids.ts';
@@ -12,6 +13,8 @@ export interface PurgeRequest {
   readonly tenantId: TenantId;
   readonly tenantLabel: string;
   readonly rowsExpected: Readonly<Record<string, number>>;
+  /** Tenants of the same campaign whose purges must be completed before this one begins. */
+  readonly waitsFor?: readonly TenantId[];
 }
 
 export interface CampaignRequest
@@ -42,8 +45,9 @@ export class CampaignStore {
   }
 
   /**
-   * Writes plan, campaign, purges and events in one transaction: all of it or nothing. Calling it
-   * twice for the same tenants fails the second time.
+   * Writes plan, campaign, purges, what they wait for, and events in one transaction: all of it or
+   * nothing. The purges come back in the order of the request. Calling it twice for the same tenants
+   * fails the second time.
    * @throws PurgeError TENANT_BUSY when a tenant has a live purge (the database's unique index)
    */
   async create(request: CampaignRequest): Promise<CreatedCampaign> {
@@ -72,12 +76,17 @@ export class CampaignStore {
           .executeTakeFirstOrThrow();
         // The server's clock: a host whose clock runs ahead must not hold its purges back.
         const dueAt = sql<Date>`clock_timestamp() + ${request.delayMs} * interval '1 millisecond'`;
-        const created: { purgeId: PurgeId; tenantId: TenantId }[] = [];
+        const created = request.purges.map(({ tenantId }) => ({
+          purgeId: asPurgeId(randomUUID()),
+          tenantId,
+        }));
+        const idOf = new Map(created.map(({ tenantId, purgeId }) => [tenantId, purgeId]));
         for (let start = 0; start < request.purges.length; start += CHUNK) {
-          const rows = await trx
+          await trx
             .insertInto('tenant_purge.purge')
             .values(
-              request.purges.slice(start, start + CHUNK).map((purge) => ({
+              request.purges.slice(start, start + CHUNK).map((purge, at) => ({
+                id: created[start + at]?.purgeId ?? randomUUID(),
                 campaign_id: campaign.id,
                 tenant_table: request.plan.tenant.table,
                 tenant_id: purge.tenantId,
@@ -86,16 +95,10 @@ export class CampaignStore {
                 rows_expected: JSON.stringify(purge.rowsExpected),
                 rows_total: Object.values(purge.rowsExpected).reduce((sum, rows) => sum + rows, 0),
                 due_at: dueAt,
+                waits_for: (purge.waitsFor ?? []).flatMap((id) => idOf.get(id) ?? []),
               })),
             )
-            .returning(['id', 'tenant_id'])
             .execute();
-          created.push(
-            ...rows.map((row) => ({
-              purgeId: asPurgeId(row.id),
-              tenantId: row.tenant_id as TenantId,
-            })),
-          );
         }
         await trx
           .insertInto('tenant_purge.event')

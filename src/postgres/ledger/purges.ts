@@ -5,13 +5,19 @@ import { LIVE_STATUSES, type PurgeStatus, type Stage } from '../../domain/purge.
 import type { Fence, PurgeRecord } from '../../domain/records.ts';
 import type { Residue } from '../../domain/report.ts';
 import type { Database } from '../database.ts';
+import { type AwaitedPurges, readAwaited } from './awaited.ts';
 import { toPurgeRecord } from './rows.ts';
 import type { LedgerTables } from './tables.ts';
 
 export type Claim =
   | { readonly kind: 'claimed'; readonly purge: PurgeRecord; readonly fence: Fence }
-  /** Not claimable now: paused, ended, not due, or the fleet is stopped. */
-  | { readonly kind: 'not-claimable'; readonly purge: PurgeRecord; readonly stopped: boolean }
+  /** Not claimable now: paused, ended, not due, the fleet is stopped, or it waits for others. */
+  | {
+      readonly kind: 'not-claimable';
+      readonly purge: PurgeRecord;
+      readonly stopped: boolean;
+      readonly awaited: AwaitedPurges;
+    }
   | { readonly kind: 'unknown' };
 
 /** Which purges a command or a report is about. */
@@ -76,7 +82,49 @@ export class PurgeStore {
       .selectFrom('tenant_purge.control')
       .select('stopped')
       .executeTakeFirstOrThrow();
-    return { kind: 'not-claimable', purge, stopped: control.stopped };
+    const awaited = await this.awaited(purge);
+    return { kind: 'not-claimable', purge, stopped: control.stopped, awaited };
+  }
+
+  /** What the purge waits for, at all depths; nothing for most. */
+  async awaited(purge: PurgeRecord): Promise<AwaitedPurges> {
+    return readAwaited(this.#ledger, purge);
+  }
+
+  /**
+   * Ends a purge that no worker holds as refused, with the reason, if it is still as it was seen.
+   * @returns the new record, or null where it has changed meanwhile; then nothing was written
+   */
+  async refuseUnclaimed(
+    purge: PurgeRecord,
+    error: ErrorReport,
+    actor: WorkerId,
+  ): Promise<PurgeRecord | null> {
+    return this.#ledger.transaction().execute(async (trx) => {
+      const row = await trx
+        .updateTable('tenant_purge.purge')
+        .set({
+          status: 'refused',
+          error: JSON.stringify(error),
+          ended_at: sql<Date>`clock_timestamp()`,
+        })
+        .where('id', '=', purge.id)
+        .where('status', '=', purge.status)
+        .where('fence', '=', purge.fence)
+        .returningAll()
+        .executeTakeFirst();
+      if (row === undefined) return null;
+      await trx
+        .insertInto('tenant_purge.event')
+        .values({
+          purge_id: purge.id,
+          kind: 'refused',
+          actor,
+          details: JSON.stringify({ code: error.code }),
+        })
+        .execute();
+      return toPurgeRecord(row);
+    });
   }
 
   /**

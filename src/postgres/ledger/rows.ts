@@ -24,6 +24,8 @@ export const toPurgeRecord = (
   rowsExpected: row.rows_expected,
   rowsTotal: row.rows_total,
   rowsDeleted: row.rows_deleted,
+  // A command that only looks may look at a ledger from before this column.
+  waitsFor: (row.waits_for ?? []).map(asPurgeId),
   redisWaitingSince: row.redis_waiting_since,
   swept: row.swept,
   redisKeysDeleted: row.redis_keys_deleted,

@@ -62,6 +62,7 @@ export interface LedgerTables {
     claimed_at: Date | null;
     started_at: Date | null;
     ended_at: Date | null;
+    waits_for: Generated<string[]>;
   };
   'tenant_purge.checkpoint': {
     purge_id: string;

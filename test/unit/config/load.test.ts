@@ -162,7 +162,7 @@ describe('problems', () => {
     ],
     [
       { tables: { 'public.a': { onPurge: 'keeep' } } },
-      'tables.public.a.onPurge: must be one of delete, keep; did you mean "keep"?',
+      'tables.public.a.onPurge: must be one of delete, keep, set-null, update; did you mean "keep"?',
     ],
     [
       { tables: { audit: {} } },

@@ -20,6 +20,11 @@ const facts = (more: Partial<TargetFacts> = {}): TargetFacts => ({
 });
 
 const named = (...ids: string[]): TargetRequest => ({ kind: 'tenants', ids });
+const withDescendants = (...ids: string[]): TargetRequest => ({
+  kind: 'tenants',
+  ids,
+  withDescendants: true,
+});
 const allExcept = (...ids: string[]): TargetRequest => ({ kind: 'all-except', ids });
 
 const idsOf = (request: TargetRequest, more: Partial<TargetFacts> = {}): string[] =>
@@ -91,6 +96,56 @@ describe('Everybody but some', () => {
 
   it('takes a keep list that protects nobody for no mistake where tenants are named', () => {
     expect(codesOf(named('1'), { keep: ['11'] })).toEqual([]);
+  });
+});
+
+describe('Tenants with others below them', () => {
+  const below = (id: string, ...parents: string[]) => ({
+    ...tenant(id),
+    parents: parents.map(asTenantId),
+  });
+  const tree = { tenants: [below('1'), below('2', '1'), below('3', '2'), tenant('4')] };
+
+  it('bring all of them where that was asked for, the lowest first', () => {
+    expect(idsOf(withDescendants('1'), tree)).toEqual(['3', '2', '1']);
+    expect(idsOf(withDescendants('2', '4'), tree)).toEqual(['4', '3', '2']);
+    expect(idsOf(withDescendants('2', '3'), tree)).toEqual(['3', '2']);
+  });
+
+  it('bring nobody where it was not, and are put in order all the same', () => {
+    expect(idsOf(named('1'), tree)).toEqual(['1']);
+    expect(idsOf(named('1', '3', '2'), tree)).toEqual(['3', '2', '1']);
+    expect(idsOf(allExcept('4'), tree)).toEqual(['3', '2', '1']);
+  });
+
+  it('are refused where one of those below is kept, once, naming both', () => {
+    const { refused } = resolveTargets(withDescendants('1'), facts({ ...tree, keep: ['3'] }));
+    expect(refused).toEqual([
+      { tenantId: '3', code: 'TENANT_KEPT', message: expect.stringMatching(/^3 .* 1 /) },
+    ]);
+    expect(codesOf(withDescendants('1', '3'), { ...tree, keep: ['3'] })).toEqual(['TENANT_KEPT']);
+  });
+
+  it('are refused where one of those below is spared while everybody else goes', () => {
+    const { refused } = resolveTargets(allExcept('3'), facts(tree));
+    expect(refused).toEqual([
+      { tenantId: '3', code: 'TENANT_KEPT', message: expect.stringMatching(/spared.* 2 /) },
+    ]);
+    expect(codesOf(allExcept('1', '2', '3'), tree)).toEqual([]);
+    expect(codesOf(allExcept('4'), { ...tree, keep: ['2'] })).toEqual(['TENANT_KEPT']);
+  });
+
+  it('are refused while one of those below has a live purge', () => {
+    expect(codesOf(withDescendants('1'), { ...tree, busy: new Set(['3']) })).toEqual([
+      'TENANT_BUSY',
+    ]);
+  });
+
+  it('are refused where they stand in a circle', () => {
+    const tenants = [below('1', '3'), below('2', '1'), below('3', '2')];
+    expect(codesOf(withDescendants('2'), { tenants })).toEqual(['TENANT_CYCLE']);
+    expect(codesOf(allExcept(), { tenants })).toEqual(['TENANT_CYCLE']);
+    expect(codesOf(named('2'), { tenants })).toEqual([]);
   });
 });
 

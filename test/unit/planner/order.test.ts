@@ -1,16 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Plan } from '../../../src/domain/plan.ts';
-import { hazardLines, key, plan, table } from '../../support/catalogue.ts';
-
-/** `level: steps`, deletes as the relation, clears as `relation.columns=NULL`. */
-const levelsOf = (from: Plan): string[] =>
-  from.levels.map(({ name, steps }) => {
-    const words = steps.map((step) => {
-      const relation = step.table.replace('public.', '');
-      return step.kind === 'delete' ? relation : `${relation}.${step.columns.join(',')}=NULL`;
-    });
-    return `${name}: ${words.join(' ')}`;
-  });
+import { hazardLines, key, levelLines, plan, table } from '../../support/catalogue.ts';
 
 const agents = table('agents', 'id! tenant_id!');
 const agentsKey = key('agents(tenant_id) → tenants');
@@ -25,7 +14,7 @@ describe('the order of a plan', () => {
       [agents, table('runs', 'id! agent_id!'), table('steps', 'id! run_id!'), own('notes').table],
       [agentsKey, own('notes').key, key('runs(agent_id) → agents'), key('steps(run_id) → runs')],
     );
-    expect(levelsOf(made)).toEqual([
+    expect(levelLines(made)).toEqual([
       'dependents 1: notes steps',
       'dependents 2: runs',
       'dependents 3: agents',
@@ -34,7 +23,7 @@ describe('the order of a plan', () => {
   });
 
   it('has nothing but the tenant where nothing else belongs to one', () => {
-    expect(levelsOf(plan([table('plans', 'id!')], []))).toEqual(['tenant: tenants']);
+    expect(levelLines(plan([table('plans', 'id!')], []))).toEqual(['tenant: tenants']);
   });
 
   it('keeps core tables for the end, with the tables they refer to', () => {
@@ -46,7 +35,7 @@ describe('the order of a plan', () => {
       [agentsKey, members.key, regions.key, workspaces.key, key('workspaces(region_id) → regions')],
       { core: ['public.agents', 'public.workspaces'] },
     );
-    expect(levelsOf(made)).toEqual([
+    expect(levelLines(made)).toEqual([
       'dependents 1: members',
       'core 1: agents workspaces',
       'core 2: regions',
@@ -57,7 +46,7 @@ describe('the order of a plan', () => {
 
   it('names a single core level without a number', () => {
     const made = plan([agents], [agentsKey], { core: ['public.agents'] });
-    expect(levelsOf(made)).toEqual(['core: agents', 'tenant: tenants']);
+    expect(levelLines(made)).toEqual(['core: agents', 'tenant: tenants']);
   });
 
   it('puts a child first whatever the action of its key', () => {
@@ -67,7 +56,7 @@ describe('the order of a plan', () => {
         [agents, logs.table],
         [agentsKey, logs.key, key('logs(agent_id) → agents', action)],
       );
-      expect(levelsOf(made)).toEqual([
+      expect(levelLines(made)).toEqual([
         'dependents 1: logs',
         'dependents 2: agents',
         'tenant: tenants',
@@ -90,7 +79,7 @@ describe('the order of a plan', () => {
       ],
       { core: ['public.agents', 'public.workspaces'] },
     );
-    expect(levelsOf(made)).toEqual([
+    expect(levelLines(made)).toEqual([
       'dependents 1: workspaces.agent_id=NULL teams',
       'core 1: agents',
       'core 2: workspaces',
@@ -134,10 +123,10 @@ describe('the order of a plan', () => {
         key('b(tenant_id, a_id) → a(tenant_id, id)'),
       ],
     );
-    expect(levelsOf(made)[0]).toBe('dependents 1: a.b_id=NULL');
+    expect(levelLines(made)[0]).toBe('dependents 1: a.b_id=NULL');
   });
 
-  it('refuses to clear part of a MATCH FULL key', () => {
+  it('does not clear part of a MATCH FULL key: the circle goes in one statement', () => {
     const a = own('a', 'b_id');
     const b = own('b', 'a_id!');
     const made = plan(
@@ -149,7 +138,7 @@ describe('the order of a plan', () => {
         key('b(a_id) → a'),
       ],
     );
-    expect(hazardLines(made)).toEqual(['UNBREAKABLE_CYCLE blocks public.a']);
+    expect(hazardLines(made)).toEqual(['CYCLE_IN_ONE_STATEMENT allow public.a']);
   });
 
   it('never clears a column that says who owns the row', () => {
@@ -162,20 +151,21 @@ describe('the order of a plan', () => {
         key('tails(run_id) → runs'),
       ],
     );
-    expect(levelsOf(made)[0]).toBe('dependents 1: runs.tail_id=NULL');
+    expect(levelLines(made)[0]).toBe('dependents 1: runs.tail_id=NULL');
     expect(hazardLines(made)).toEqual([
       'TENANT_ROWS_OF_NOBODY info public.runs',
       'TENANT_ROWS_OF_NOBODY info public.tails',
     ]);
   });
 
-  it('refuses a cycle that nothing can break, and prints it', () => {
+  it('deletes a circle that nothing can break in one statement, on leave, and prints it', () => {
     const [a, b] = [own('a', 'b_id!'), own('b', 'a_id!')];
     const made = plan([a.table, b.table], [a.key, b.key, key('a(b_id) → b'), key('b(a_id) → a')]);
-    expect(hazardLines(made)).toEqual(['UNBREAKABLE_CYCLE blocks public.a']);
+    expect(levelLines(made)).toEqual(['dependents 1: one-statement(a b)', 'tenant: tenants']);
+    expect(hazardLines(made)).toEqual(['CYCLE_IN_ONE_STATEMENT allow public.a']);
     expect(made.hazards[0]?.message).toContain('public.a → public.b → public.a');
     expect(made.hazards[0]?.remedy).toContain(
-      'ALTER TABLE public.a ALTER COLUMN b_id DROP NOT NULL;',
+      'ALTER TABLE public.a ALTER COLUMN b_id DROP NOT NULL',
     );
   });
 
@@ -186,19 +176,35 @@ describe('the order of a plan', () => {
       [key('users(org_id) → orgs'), key('orgs(owner_id) → users')],
       { tenant: { table: 'public.orgs' } },
     );
-    expect(levelsOf(made)).toEqual([
+    expect(levelLines(made)).toEqual([
       'dependents 1: orgs.owner_id=NULL',
       'dependents 2: users',
       'tenant: orgs',
     ]);
   });
 
-  it('refuses a mandatory reference of the tenant row, even to a table without a key back', () => {
+  it('takes the tenant row into a circle that it belongs to, even without a key back', () => {
     const tenant = table('orgs', 'id! owner_id!');
-    const made = plan([tenant, table('users', 'id! org_id!')], [key('orgs(owner_id) → users')], {
-      tenant: { table: 'public.orgs', columns: ['org_id'] },
-    });
-    expect(hazardLines(made)).toContain('UNBREAKABLE_CYCLE blocks public.orgs');
+    const owner = key('orgs(owner_id) → users');
+    const to = { table: 'public.orgs', columns: ['org_id'] };
+    const users = table('users', 'id! org_id!');
+    const made = plan([tenant, users, own('notes').table], [owner], { tenant: to });
+    expect(hazardLines(made)).toContain('CYCLE_IN_ONE_STATEMENT allow public.orgs');
+    const withKey = plan(
+      [tenant, users, table('roles', 'id! org_id!'), table('posts', 'id! user_id!')],
+      [
+        owner,
+        key('users(org_id) → orgs'),
+        key('roles(org_id) → orgs'),
+        key('posts(user_id) → users'),
+      ],
+      { tenant: to, core: ['public.users'] },
+    );
+    expect(levelLines(withKey)).toEqual([
+      'dependents 1: posts roles',
+      'tenant: one-statement(orgs users)',
+    ]);
+    expect(withKey.core).toEqual(['public.users']);
   });
 
   it('clears a nullable self reference in the level before, whatever its action', () => {
@@ -207,7 +213,7 @@ describe('the order of a plan', () => {
         [table('notes', 'id! tenant_id! parent_id')],
         [key('notes(tenant_id) → tenants'), key('notes(parent_id) → notes', action)],
       );
-      expect(levelsOf(made)).toEqual([
+      expect(levelLines(made)).toEqual([
         'dependents 1: notes.parent_id=NULL',
         'dependents 2: notes',
         'tenant: tenants',
@@ -216,21 +222,42 @@ describe('the order of a plan', () => {
     }
   });
 
-  it('refuses a self reference that cannot be cleared', () => {
+  it('deletes a table in one statement whose references to itself cannot be cleared', () => {
     const made = plan(
-      [table('notes', 'id! tenant_id! root_id!')],
-      [key('notes(tenant_id) → tenants'), key('notes(root_id) → notes')],
+      [table('notes', 'id! tenant_id! root_id! parent_id')],
+      [
+        key('notes(tenant_id) → tenants'),
+        key('notes(root_id) → notes'),
+        key('notes(parent_id) → notes'),
+      ],
     );
-    expect(hazardLines(made)).toEqual(['RESTRICT_SELF_REFERENCE blocks public.notes']);
+    expect(levelLines(made)).toEqual(['dependents 1: one-statement(notes)', 'tenant: tenants']);
+    expect(hazardLines(made)).toEqual(['CYCLE_IN_ONE_STATEMENT allow public.notes']);
     expect(made.hazards[0]?.foreignKey).toBe('public.notes.root_id_fkey');
   });
 
-  it('refuses a tenant table that refers to itself', () => {
+  it('knows a tenant table that refers to itself for a tree, which only informs', () => {
+    const tenant = { tenant: { table: 'public.orgs' } };
+    const [orgs, parent] = [table('orgs', 'id! parent_id'), key('orgs(parent_id) → orgs')];
+    const made = plan([orgs], [parent], tenant);
+    expect(levelLines(made)).toEqual(['tenant: orgs']);
+    expect(hazardLines(made)).toEqual(['TENANT_TREE info public.orgs']);
+    expect(made.hazards[0]?.remedy).toContain('--with-descendants');
+    expect(made.tree).toEqual([
+      { foreignKey: parent.name, columns: ['parent_id'], referencedColumns: ['id'] },
+    ]);
+    expect(made.references).toEqual([]);
+  });
+
+  it('lets descendants lose their ancestor where the configuration says so', () => {
     const made = plan([table('orgs', 'id! parent_id')], [key('orgs(parent_id) → orgs')], {
       tenant: { table: 'public.orgs' },
+      foreignKeys: { 'public.orgs.parent_id_fkey': 'set-null' },
     });
-    expect(hazardLines(made)).toEqual(['TENANT_TREE blocks public.orgs']);
-    expect(made.hazards[0]?.remedy).toContain('DROP CONSTRAINT parent_id_fkey;');
+    expect(levelLines(made)).toEqual(['tenant: orgs.parent_id=NULL orgs']);
+    expect(made.tree).toEqual([]);
+    expect(made.hazards).toEqual([]);
+    expect(made.references).toMatchObject([{ rule: 'set-null', clearColumns: ['parent_id'] }]);
   });
 
   it('names each key whose action would change rows by itself', () => {

@@ -1,11 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { deleteSteps, describePath, type Plan } from '../../../src/domain/plan.ts';
-import { hazardLines, key, plan, table } from '../../support/catalogue.ts';
-
-const pathsOf = (from: Plan): Record<string, string> =>
-  Object.fromEntries(
-    deleteSteps(from).map((step) => [step.table, `${describePath(step.path)} by ${step.path.via}`]),
-  );
+import { hazardLines, key, pathsOf, plan, table } from '../../support/catalogue.ts';
 
 const agents = table('agents', 'id! tenant_id!');
 const agentsKey = key('agents(tenant_id) → tenants');
@@ -131,8 +125,8 @@ describe('the owner of a table', () => {
     );
     expect(Object.keys(pathsOf(made))).toEqual(['public.agents', 'public.tenants']);
     expect(hazardLines(made)).toEqual([
-      'UNKNOWN_REFERENCE blocks public.logs',
-      'UNKNOWN_REFERENCE blocks public.visits',
+      'UNKNOWN_REFERENCE info public.logs',
+      'UNKNOWN_REFERENCE info public.visits',
     ]);
   });
 
@@ -143,7 +137,7 @@ describe('the owner of a table', () => {
     );
     expect(hazardLines(made)).toEqual(['OWNER_UNCLEAR blocks public.logs']);
     expect(made.hazards[0]?.remedy).toContain(
-      '"tables": { "public.logs": { "ownedBy": ["agent_id"] } }',
+      '"foreignKeys": { "public.logs.agent_id_fkey": "own" }',
     );
   });
 
@@ -178,8 +172,8 @@ describe('the owner of a table', () => {
       [
         agents,
         table('teams', 'id! tenant_id!'),
-        table('members', 'agent_id! team_id!'),
-        table('pairs', 'left_id! right_id!'),
+        table('members', 'id! agent_id! team_id!'),
+        table('pairs', 'id! left_id! right_id!'),
       ],
       [
         agentsKey,
@@ -198,7 +192,7 @@ describe('the owner of a table', () => {
 
   it('is not ambiguous where the table has a tenant column of its own', () => {
     const made = plan(
-      [agents, table('pairs', 'tenant_id! left_id! right_id!')],
+      [agents, table('pairs', 'id! tenant_id! left_id! right_id!')],
       [
         agentsKey,
         key('pairs(tenant_id) → tenants'),
@@ -225,7 +219,7 @@ describe('the owner of a table', () => {
       { tables: { 'public.logs': { onPurge: 'keep' } } },
     );
     expect(pathsOf(made)).not.toHaveProperty(['public.logs']);
-    expect(hazardLines(made)).toEqual(['UNKNOWN_REFERENCE allow public.logs']);
+    expect(hazardLines(made)).toEqual(['UNKNOWN_REFERENCE info public.logs']);
   });
 
   it('is unexplained where a column is called as tenant columns are and has another type', () => {
@@ -255,13 +249,6 @@ describe('the owner of a table', () => {
       { tables: { 'public.logs': { ownedBy: ['realm_id'] } } },
     );
     expect(hazardLines(made)).toEqual(['OWNER_UNCLEAR blocks public.logs']);
-  });
-
-  it('blocks where several configured columns are no key', () => {
-    const made = plan([table('logs', 'id! a! b!')], [], {
-      tables: { 'public.logs': { ownedBy: ['a', 'b'] } },
-    });
-    expect(hazardLines(made)).toEqual(['UNSUPPORTED_KEY blocks public.logs']);
   });
 
   it('blocks where the configuration wants a table purged that nothing ties to a tenant', () => {

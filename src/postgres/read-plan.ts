@@ -1,0 +1,88 @@
+import type pg from 'pg';
+import { PurgeError } from '../domain/errors.ts';
+import type { TableName } from '../domain/ids.ts';
+import type { Plan } from '../domain/plan.ts';
+import { makePlan } from '../planner/make-plan.ts';
+import type { PlanRules } from '../planner/rules.ts';
+import { readCatalogue } from './catalogue-reader.ts';
+import { column, literal } from './row-predicate.ts';
+import { readFault } from './sqlstate.ts';
+
+/**
+ * The plan that the live catalogue and the rules give; the operator's own SQL in the rules is tried.
+ * Reads only. One connection in a READ ONLY, REPEATABLE READ transaction sees all at one moment.
+ * @throws PurgeError TABLE_MISSING, COLUMN_MISSING, CONFIG_INVALID; driver errors
+ */
+export async function readPlan(client: pg.ClientBase, rules: PlanRules): Promise<Plan> {
+  const plan = makePlan(await readCatalogue(client), rules);
+  await tryOperatorSql(client, plan);
+  return plan;
+}
+
+/** A piece of SQL or a value from the configuration, and the statement that tries it. */
+interface Trial {
+  readonly setting: string;
+  readonly sql: string;
+}
+
+/** Every condition and every value is parsed by PostgreSQL, without reading a row. */
+async function tryOperatorSql(client: pg.ClientBase, plan: Plan): Promise<void> {
+  const problems: string[] = [];
+  for (const { setting, sql } of trialsOf(plan)) {
+    await client.query('savepoint operator_sql');
+    try {
+      // With a parameter it goes by the extended protocol, which takes one statement only.
+      await client.query(sql, [0]);
+      await client.query('release savepoint operator_sql');
+    } catch (error) {
+      const { sqlState, message } = readFault(error);
+      if (sqlState === null) throw error;
+      problems.push(`${setting}: ${message}.`);
+      await client.query('rollback to savepoint operator_sql');
+    }
+  }
+  if (problems.length === 0) return;
+  throw new PurgeError('CONFIG_INVALID', problems.join('\n'), { details: { problems } });
+}
+
+function trialsOf(plan: Plan): Trial[] {
+  const trials = new Map<string, Trial>();
+  for (const step of plan.levels.flatMap((level) => level.steps)) {
+    const paths = step.kind === 'component' ? step.deletes.map(({ path }) => path) : [step.path];
+    for (const path of paths) {
+      for (const way of path.ways) {
+        if (way.kind === 'condition') {
+          trials.set(`where ${path.table}`, conditionTrial(path.table, way.sql));
+        }
+      }
+    }
+    if (step.kind === 'clear' && step.values !== undefined) {
+      trials.set(`set ${step.table}`, valuesTrial(step.table, step.columns, step.values));
+    }
+  }
+  return [...trials.values()];
+}
+
+/** Not in parentheses: `a) or (b` must not pass for a condition. */
+const conditionTrial = (table: TableName, sql: string): Trial => ({
+  setting: `tables["${table}"].where`,
+  sql: `select from ${table} t where case when ${sql.replaceAll('{tenantId}', 'null')}\n then true end limit $1::bigint`,
+});
+
+/** Each value takes its column's type, as it would in the update. */
+function valuesTrial(
+  table: TableName,
+  names: readonly string[],
+  values: readonly (string | null)[],
+): Trial {
+  const compared = names.map((name, index) => {
+    const value = values[index] ?? null;
+    return value === null
+      ? `t.${column(name)} is null`
+      : `t.${column(name)} is not distinct from ${literal(value)}`;
+  });
+  return {
+    setting: `tables["${table}"].set`,
+    sql: `select from ${table} t where ${compared.join(' and ')} limit $1::bigint`,
+  };
+}

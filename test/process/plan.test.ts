@@ -1,0 +1,67 @@
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { planDocumentSchema } from '../../ops/cli/output/plan-document.ts';
+import { seedApplication, seedRedis } from '../../ops/demo/app/seed.ts';
+import { runForJson, runInProcess } from '../support/cli.ts';
+import { createDatabase, type TestDatabase } from '../support/postgres.ts';
+import { claimRedisDatabase, type TestRedisDatabase } from '../support/redis.ts';
+
+const SIZE = { scale: 0.01, seed: 7 };
+const demoConfig = fileURLToPath(new URL('../../ops/demo/purge.config.json', import.meta.url));
+const plan = (...argv: string[]): string[] => ['plan', ...argv, '--config', demoConfig];
+
+let database: TestDatabase;
+let redis: TestRedisDatabase;
+let env: NodeJS.ProcessEnv;
+
+beforeAll(async () => {
+  database = await createDatabase({ name: 'plan' });
+  redis = await claimRedisDatabase();
+  await seedApplication(database.url, SIZE);
+  await seedRedis(redis.url, SIZE);
+  env = { DATABASE_URL: database.url, REDIS_URL: redis.url, ENVIRONMENT: 'test' };
+});
+
+afterAll(async () => {
+  await database?.drop();
+  await redis?.release();
+});
+
+describe('plan --json', () => {
+  it.each([[[]], [['--counts']]])('fits its schema to the last key, with %j', async (argv) => {
+    const { exitCode, document } = await runForJson(plan(...argv), { env });
+    expect(exitCode).toBe(0);
+    expect(planDocumentSchema.parse(document)).toEqual(document);
+    expect('rows' in document).toBe(argv.length > 0);
+  });
+});
+
+describe('plan --graph', () => {
+  it.each([
+    [['--graph'], /^flowchart LR\n/],
+    [['--graph', 'mermaid'], /^flowchart LR\n/],
+    [['--graph', 'dot'], /^digraph plan \{\n[^]*\n\}\n$/],
+  ])('writes the drawing and nothing else, with %j', async (argv, text) => {
+    const { exitCode, stdout, stderr } = await runInProcess(plan(...argv), { env });
+    expect([exitCode, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(text);
+    expect(stdout).toContain('public.canvas_snapshots');
+    expect(stdout).not.toContain('Fingerprint');
+  });
+
+  it('gives the same text as JSON', async () => {
+    const { document } = await runForJson(plan('--graph', 'dot'), { env });
+    const { stdout } = await runInProcess(plan('--graph', 'dot'), { env });
+    expect(document).toEqual({ graph: { format: 'dot', text: stdout.trimEnd() } });
+  });
+
+  it('refuses a format that it does not know, and counts, as mistakes of usage', async () => {
+    const unknown = await runForJson(plan('--graph', 'svg'), { env });
+    expect(unknown).toMatchObject({
+      exitCode: 2,
+      document: { error: { code: 'USAGE', message: '--graph: It must be mermaid or dot.' } },
+    });
+    const counted = await runForJson(plan('--graph', '--counts'), { env });
+    expect(counted).toMatchObject({ exitCode: 2, document: { error: { code: 'USAGE' } } });
+  });
+});

@@ -1,0 +1,275 @@
+import {
+  type ForeignKey,
+  isMandatory,
+  type KeyRule,
+  type Model,
+  qualified,
+  ruleName,
+  type Settings,
+  type Table,
+  TENANT_KEY,
+  TENANT_TABLE,
+} from './model.ts';
+
+/**
+ * Whose the rows of each table are, by the rules of the design and nothing else: written without a
+ * look at the planner, so that the two can be held against each other.
+ */
+export interface Ownership {
+  /** For each owned table its ways, best first; only the last can be one that always has a value. */
+  readonly ways: ReadonlyMap<string, readonly Way[]>;
+  /** Two or more equally good best ways over different columns. */
+  readonly ambiguous: ReadonlyMap<string, readonly Way[]>;
+  /** Tables that no way owns, but nullable keys without a rule might. */
+  readonly unclear: ReadonlyMap<string, readonly ForeignKey[]>;
+  /**
+   * Tables whose fallback the rules leave open: equally good ways after the first, or ways in a
+   * circle. What is computed for them is one of several right answers.
+   */
+  readonly open: ReadonlySet<string>;
+}
+
+export type Way = ColumnWay | KeyWay;
+
+interface AnyWay {
+  /** 0 configured, 1 key to the tenant table, 2 tenant column, 3 key to an owned table. */
+  readonly rank: 0 | 1 | 2 | 3;
+  readonly columns: readonly string[];
+  /** The table's own columns may be NULL: then the next way decides. */
+  readonly nullable: boolean;
+}
+
+export interface ColumnWay extends AnyWay {
+  readonly kind: 'column';
+  readonly column: string;
+}
+
+export interface KeyWay extends AnyWay {
+  readonly kind: 'key';
+  readonly key: ForeignKey;
+}
+
+/** How good a way is beside its rank: less is better, `nullable` first. */
+interface Cost {
+  /** A value somewhere along the way may be missing. */
+  readonly nullable: boolean;
+  readonly length: number;
+}
+
+const TENANT_COST: Cost = { nullable: false, length: 0 };
+
+/** Pure. */
+export function findOwnership(model: Model, settings: Settings): Ownership {
+  const candidates = new Map(
+    model.tables
+      .filter(({ name }) => name !== TENANT_TABLE)
+      .map((table) => [table.name, candidateWays(model, settings, table)]),
+  );
+  const best = settleBest(candidates);
+  const ways = new Map<string, readonly Way[]>();
+  const ambiguous = new Map<string, readonly Way[]>();
+  const open = new Set<string>();
+  for (const [table, { way }] of best) ways.set(table, [way]);
+  for (const [table, { way, cost }] of best) {
+    const costed = costedWays(candidates.get(table) ?? [], best);
+    const ties = costed.filter(
+      (one) => one.way.rank === way.rank && compareCost(one.cost, cost) === 0,
+    );
+    if (distinctColumns(ties.map((one) => one.way)) > 1) {
+      ambiguous.set(
+        table,
+        ties.map((one) => one.way),
+      );
+    }
+  }
+  for (const [table, { way }] of best) {
+    const others = costedWays(candidates.get(table) ?? [], best).filter((one) => one.way !== way);
+    addFallbacks({ table, others, ways, open });
+  }
+  return { ways, ambiguous, unclear: findUnclear(model, settings, ways), open };
+}
+
+/** Columns that no clearing may touch: those that ways run over and those that keys refer to. */
+export function fixedColumns(model: Model, ownership: Ownership, table: string): Set<string> {
+  const fixed = new Set((ownership.ways.get(table) ?? []).flatMap(({ columns }) => columns));
+  for (const other of model.tables) {
+    for (const key of other.foreignKeys) {
+      if (key.parent === table) for (const column of key.referencedColumns) fixed.add(column);
+    }
+  }
+  return fixed;
+}
+
+const ruleOf = (settings: Settings, key: ForeignKey): KeyRule | undefined =>
+  settings.foreignKeys[ruleName(key)];
+
+const isReferenceOnly = ({ onDelete }: ForeignKey): boolean =>
+  onDelete === 'SET NULL' || onDelete === 'SET DEFAULT';
+
+/** Every way that the table might have, whether or not it leads to the tenant in the end. */
+function candidateWays(model: Model, settings: Settings, table: Table): Way[] {
+  const ways: Way[] = [];
+  const ownedBy = settings.tables[qualified(table.name)]?.ownedBy;
+  for (const key of table.foreignKeys) {
+    const rule = ruleOf(settings, key);
+    const mandatory = isMandatory(table, key.columns);
+    const isConfigured = rule === 'own' || sameColumns(ownedBy ?? [], key.columns);
+    const owns =
+      !isReferenceOnly(key) &&
+      key.parent !== table.name &&
+      (isConfigured ||
+        (rule === undefined &&
+          (key.parent === TENANT_TABLE || mandatory || key.onDelete === 'CASCADE')));
+    if (!owns) continue;
+    const rank = isConfigured ? 0 : key.parent === TENANT_TABLE ? 1 : 3;
+    ways.push({ kind: 'key', rank, key, columns: key.columns, nullable: !mandatory });
+  }
+  const names = tenantColumnNames(model, settings);
+  for (const column of table.columns) {
+    const isConfigured = sameColumns(ownedBy ?? [], [column.name]);
+    const hasKey = ways.some(({ columns }) => sameColumns(columns, [column.name]));
+    const isNamed = names.has(column.name) && !hasOwnKey(table, column.name);
+    if (hasKey || column.type !== model.tenantKeyType || !(isConfigured || isNamed)) continue;
+    ways.push({
+      kind: 'column',
+      rank: isConfigured ? 0 : 2,
+      column: column.name,
+      columns: [column.name],
+      nullable: !column.notNull,
+    });
+  }
+  return ways;
+}
+
+/** Names that the operator gave, and those of keys to the tenant table's key that own. */
+function tenantColumnNames(model: Model, settings: Settings): Set<string> {
+  const names = new Set(settings.tenantColumns);
+  for (const key of model.tables.flatMap(({ foreignKeys }) => foreignKeys)) {
+    if (key.parent !== TENANT_TABLE || key.child === TENANT_TABLE) continue;
+    const [column] = key.columns;
+    const [referenced] = key.referencedColumns;
+    if (isReferenceOnly(key) || referenced !== TENANT_KEY || column === undefined) continue;
+    names.add(column);
+  }
+  return names;
+}
+
+const hasOwnKey = (table: Table, column: string): boolean =>
+  table.foreignKeys.some(({ columns }) => sameColumns(columns, [column]));
+
+interface Settled {
+  readonly way: Way;
+  readonly cost: Cost;
+}
+
+/**
+ * The best way of every table that has one: always the best of all that lead to a settled table, so
+ * that no way depends on itself. A table waits for its better ranks as long as they may come.
+ */
+function settleBest(candidates: ReadonlyMap<string, readonly Way[]>): Map<string, Settled> {
+  const settled = new Map<string, Settled>();
+  for (;;) {
+    let found: (Settled & { readonly table: string }) | undefined;
+    for (const [table, ways] of candidates) {
+      if (settled.has(table)) continue;
+      const rank = Math.min(...ways.map((way) => way.rank));
+      const best = ways.filter((way) => way.rank === rank);
+      for (const one of costedWays(best, settled)) {
+        if (found === undefined || compareCost(one.cost, found.cost) < 0) {
+          found = { ...one, table };
+        }
+      }
+    }
+    if (found === undefined) return settled;
+    settled.set(found.table, found);
+  }
+}
+
+/** Those of the ways that lead to the tenant, best first. */
+function costedWays(ways: readonly Way[], settled: ReadonlyMap<string, Settled>): Settled[] {
+  return ways
+    .flatMap((way) => {
+      const beyond = way.kind === 'column' ? TENANT_COST : costOfParent(way.key, settled);
+      if (beyond === undefined) return [];
+      const cost = { nullable: way.nullable || beyond.nullable, length: beyond.length + 1 };
+      return [{ way, cost }];
+    })
+    .sort((left, right) => left.way.rank - right.way.rank || compareCost(left.cost, right.cost));
+}
+
+function costOfParent(key: ForeignKey, settled: ReadonlyMap<string, Settled>): Cost | undefined {
+  if (key.parent !== TENANT_TABLE) return settled.get(key.parent)?.cost;
+  // By way of another unique column of the tenant table it takes one step more.
+  return key.referencedColumns.includes(TENANT_KEY) ? TENANT_COST : { nullable: false, length: 1 };
+}
+
+const compareCost = (left: Cost, right: Cost): number =>
+  Number(left.nullable) - Number(right.nullable) || left.length - right.length;
+
+/** Gives the table, whose best way is known, the ways for rows that have no value for it. */
+function addFallbacks(options: {
+  readonly table: string;
+  readonly others: readonly Settled[];
+  readonly ways: Map<string, readonly Way[]>;
+  readonly open: Set<string>;
+}): void {
+  const { table, others, ways, open } = options;
+  for (const [index, { way, cost }] of others.entries()) {
+    const known = ways.get(table) ?? [];
+    if (known.at(-1)?.nullable !== true) return;
+    if (known.some(({ columns }) => sameColumns(columns, way.columns))) continue;
+    if (way.kind === 'key' && dependsOn(way.key.parent, table, ways)) {
+      open.add(table);
+      continue;
+    }
+    const isTied = others.some(
+      (other, at) =>
+        at !== index &&
+        other.way.rank === way.rank &&
+        compareCost(other.cost, cost) === 0 &&
+        !sameColumns(other.way.columns, way.columns),
+    );
+    if (isTied) open.add(table);
+    ways.set(table, [...known, way]);
+  }
+}
+
+function dependsOn(
+  from: string,
+  on: string,
+  ways: ReadonlyMap<string, readonly Way[]>,
+  seen: Set<string> = new Set(),
+): boolean {
+  if (from === on) return true;
+  if (seen.has(from)) return false;
+  seen.add(from);
+  return (ways.get(from) ?? []).some(
+    (way) => way.kind === 'key' && dependsOn(way.key.parent, on, ways, seen),
+  );
+}
+
+/** Tables that nothing owns and that a nullable NO ACTION or RESTRICT key leads into the set from. */
+function findUnclear(
+  model: Model,
+  settings: Settings,
+  ways: ReadonlyMap<string, readonly Way[]>,
+): Map<string, readonly ForeignKey[]> {
+  const unclear = new Map<string, readonly ForeignKey[]>();
+  for (const table of model.tables) {
+    if (table.name === TENANT_TABLE || ways.has(table.name)) continue;
+    const keys = table.foreignKeys.filter(
+      (key) =>
+        (key.onDelete === 'NO ACTION' || key.onDelete === 'RESTRICT') &&
+        (key.parent === TENANT_TABLE || ways.has(key.parent)) &&
+        ruleOf(settings, key) === undefined,
+    );
+    if (keys.length > 0) unclear.set(table.name, keys);
+  }
+  return unclear;
+}
+
+const distinctColumns = (ways: readonly Way[]): number =>
+  new Set(ways.map(({ columns }) => columns.toSorted().join())).size;
+
+const sameColumns = (left: readonly string[], right: readonly string[]): boolean =>
+  left.length === right.length && left.every((column) => right.includes(column));

@@ -1,0 +1,179 @@
+import { Pool } from 'pg';
+import { parseConfig } from '../../../src/config/load.ts';
+import type { ConfigInput } from '../../../src/config/schema.ts';
+import type { Hazard } from '../../../src/domain/hazard.ts';
+import { hazardsInTheWay } from '../../../src/domain/hazard.ts';
+import type { PurgeId } from '../../../src/domain/ids.ts';
+import { prepareCampaign } from '../../../src/engine/campaign/prepare.ts';
+import { noFailpoint } from '../../../src/engine/failpoints.ts';
+import { composeObserver, rulesOf } from '../../../src/runtime/compose.ts';
+import { createDatabase, type TestDatabase } from '../postgres.ts';
+import { openWorld, type PurgeWorld } from '../purge-world.ts';
+import { claimRedisDatabase } from '../redis.ts';
+import { type Application, readFacts, type SchemaFacts } from './facts.ts';
+import { type FilledSchema, type FillOptions, fillSchema } from './fill.ts';
+import { readGraph, type SchemaGraph } from './graph.ts';
+import { loadSchema } from './load.ts';
+import { type Survey, surveyOwners } from './oracle.ts';
+import { answerHazards, bareSettings, type PurgeSettings } from './purge-settings.ts';
+
+/** Rounds of answers before hazards that keep coming are taken for endless. */
+const roundsMax = 20;
+const batch = { smallPurgeRows: 0, maxRows: 5 };
+
+/** An application's empty schema, to copy. */
+export type SchemaTemplate = AsyncDisposable & {
+  readonly facts: SchemaFacts;
+  readonly graph: SchemaGraph;
+  /** Its tenants own rows over columns without a foreign key. */
+  readonly virtual: boolean;
+  readonly name: string;
+};
+
+export async function makeSchemaTemplate(application: Application): Promise<SchemaTemplate> {
+  const facts = readFacts(application);
+  const virtual = (facts.tenantColumns ?? []).length > 0;
+  const database = await createDatabase({ name: `template_${application}` });
+  const pool = new Pool({ connectionString: database.url, max: 1 });
+  await loadSchema(pool, facts).finally(() => pool.end());
+  return {
+    facts,
+    virtual,
+    graph: readGraph(facts, virtual),
+    name: database.name,
+    [Symbol.asyncDispose]: () => database.drop(),
+  };
+}
+
+/** A filled copy of the schema, and the program over it once its settings are found. */
+export class PurgeCase {
+  readonly filled: FilledSchema;
+  readonly #template: SchemaTemplate;
+  readonly #database: TestDatabase;
+  readonly #redis: { readonly url: string; release(): Promise<void> };
+  readonly #pool: Pool;
+  #world: PurgeWorld | null = null;
+
+  constructor(
+    made: {
+      readonly template: SchemaTemplate;
+      readonly database: TestDatabase;
+      readonly redis: { readonly url: string; release(): Promise<void> };
+      readonly pool: Pool;
+    },
+    filled: FilledSchema,
+  ) {
+    this.filled = filled;
+    this.#template = made.template;
+    this.#database = made.database;
+    this.#redis = made.redis;
+    this.#pool = made.pool;
+  }
+
+  /** Five tenants with three rows in each table. */
+  static async open(
+    template: SchemaTemplate,
+    options: Pick<FillOptions, 'edges' | 'cross'>,
+  ): Promise<PurgeCase> {
+    const [database, redis] = await Promise.all([
+      createDatabase({ name: template.facts.name, template: template.name }),
+      claimRedisDatabase(),
+    ]);
+    const pool = new Pool({ connectionString: database.url, max: 1 });
+    const fill = { tenants: 5, rows: 3, virtual: template.virtual, ...options };
+    try {
+      const filled = await fillSchema(pool, template.facts, fill);
+      return new PurgeCase({ template, database, redis, pool }, filled);
+    } catch (error) {
+      await Promise.all([pool.end(), redis.release()]);
+      await database.drop();
+      throw error;
+    }
+  }
+
+  get bareSettings(): PurgeSettings {
+    return bareSettings(this.#template.facts, this.#template.virtual);
+  }
+
+  survey(): Promise<Survey> {
+    return surveyOwners(this.#pool, this.#template.facts, this.filled);
+  }
+
+  /** Of the schema, and of the data where it is about these tenants. */
+  async hazards(settings: PurgeSettings, tenants: readonly number[]): Promise<readonly Hazard[]> {
+    await using looking = await this.#look(settings);
+    return looking.hazards(settings, tenants);
+  }
+
+  /** Answers the hazards until none is in the way of these tenants' purge. */
+  async settle(start: PurgeSettings, tenants: readonly number[]): Promise<PurgeSettings> {
+    await using looking = await this.#look(start);
+    let settings = start;
+    for (let round = 0; round < roundsMax; round += 1) {
+      const hazards = await looking.hazards(settings, tenants);
+      const { blocking, notAllowed } = hazardsInTheWay(hazards, settings.allow);
+      if (blocking.length + notAllowed.length === 0) return settings;
+      settings = answerHazards(settings, [...blocking, ...notAllowed]);
+    }
+    throw new Error(`Hazards are in the way after ${roundsMax} rounds of answers.`);
+  }
+
+  /** The program with these settings, purging by batches of five rows; ends with the case. */
+  async start(settings: PurgeSettings): Promise<PurgeWorld> {
+    const drop = () => Promise.resolve();
+    const place = { databaseUrl: this.#database.url, redisUrl: this.#redis.url, drop };
+    this.#world = await openWorld(place, {
+      config: { ...settings, batch, redis: { keys: [] } },
+    });
+    return this.#world;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#world?.close();
+    await Promise.all([this.#pool.end(), this.#redis.release()]);
+    await this.#database.drop();
+  }
+
+  get environment(): Readonly<Record<string, string>> {
+    return {
+      DATABASE_URL: this.#database.url,
+      REDIS_URL: this.#redis.url,
+      ENVIRONMENT: 'test',
+      LOG_LEVEL: 'silent',
+    };
+  }
+
+  async #look(settings: PurgeSettings) {
+    const parse = (input: ConfigInput) => parseConfig(input, this.environment, null);
+    const observer = await composeObserver(parse(settings), { role: 'test' });
+    const keysOf = (tenants: readonly number[]) =>
+      tenants.map((tenant) => this.filled.tenants[tenant] ?? '');
+    return {
+      hazards: async (now: PurgeSettings, tenants: readonly number[]) => {
+        const parts = { ...observer.prepare, rules: rulesOf(parse(now)) };
+        const request = { kind: 'tenants' as const, ids: keysOf(tenants) };
+        return (await prepareCampaign(parts, request)).hazards;
+      },
+      [Symbol.asyncDispose]: () => observer.close(),
+    };
+  }
+}
+
+/** Purges the tenant by batches. */
+export async function purgeByBatches(world: PurgeWorld, tenantId: string): Promise<PurgeId> {
+  const { id } = await world.enqueueOne(tenantId);
+  expectCompleted(await world.run(id));
+  return id;
+}
+
+/** Purges the tenant in a single transaction. */
+export async function purgeAtOnce(world: PurgeWorld, tenantId: string): Promise<PurgeId> {
+  const { id } = await world.enqueueOne(tenantId);
+  const other = await world.composeOther({ config: { batch: { smallPurgeRows: 100_000 } } });
+  expectCompleted(await world.run(id, { parts: world.engine(noFailpoint, other) }));
+  return id;
+}
+
+function expectCompleted(outcome: Awaited<ReturnType<PurgeWorld['run']>>): void {
+  if (outcome.kind !== 'completed') throw new Error(JSON.stringify(outcome));
+}
