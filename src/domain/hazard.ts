@@ -51,6 +51,25 @@ export interface Hazard {
   readonly count?: number;
   readonly message: string;
   readonly remedy: string;
+  /** What purge.config could say to settle it, where one answer suggests itself; to be read first. */
+  readonly settledBy?: Settlement;
+}
+
+/** A part of the configuration file. */
+export interface Settlement {
+  readonly tables?: Readonly<Record<string, { readonly ownedBy: readonly string[] }>>;
+  readonly follow?: readonly string[];
+}
+
+/** All suggestions together, as one part of the configuration file; empty where there is none. */
+export function mergeSettlements(hazards: readonly Hazard[]): Settlement {
+  const settlements = hazards.flatMap(({ settledBy }) => settledBy ?? []);
+  const tables = Object.assign({}, ...settlements.map((one) => one.tables ?? {}));
+  const follow = [...new Set(settlements.flatMap((one) => one.follow ?? []))];
+  return {
+    ...(Object.keys(tables).length === 0 ? {} : { tables }),
+    ...(follow.length === 0 ? {} : { follow }),
+  };
 }
 
 /** Hazards that still stand in the way once `allowed` types are accepted. */

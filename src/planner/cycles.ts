@@ -1,5 +1,6 @@
 import type { TableName } from '../domain/ids.ts';
 import type { CatalogueForeignKey } from './catalogue.ts';
+import { EdgeGraph } from './edge-graph.ts';
 import { compareText, sortedBy } from './schema-map.ts';
 
 /** `child` must be deleted before `parent`. */
@@ -57,19 +58,21 @@ export function breakCycles(edges: readonly OrderEdge[]): BrokenCycles {
   return { kept: restore(kept), cleared: restore(cleared), components };
 }
 
+/** Circle by circle: a cut in one changes nothing about another. */
 function cutClearable(edges: readonly OrderEdge[]): {
   readonly kept: readonly OrderEdge[];
   readonly cleared: readonly OrderEdge[];
 } {
-  let kept = edges;
   const cleared: OrderEdge[] = [];
-  for (let cut = 0; cut < edges.length; cut += 1) {
-    const inCycles = edgesInCycles(kept);
-    const [best] = inCycles.filter((edge) => edge.clearable).sort(byGain(inCycles));
-    if (best === undefined) break;
+  const open = circlesOf(edges);
+  for (let circle = open.shift(); circle !== undefined; circle = open.shift()) {
+    const best = bestCut(circle);
+    if (best === undefined) continue;
     cleared.push(best);
-    kept = kept.filter((edge) => edge !== best);
+    open.push(...circlesOf(circle.filter((edge) => edge !== best)));
   }
+  const cut = new Set(cleared);
+  let kept = edges.filter((edge) => !cut.has(edge));
   // A later cut may have made an earlier one needless.
   const needed: OrderEdge[] = [];
   for (const edge of cleared) {
@@ -80,12 +83,10 @@ function cutClearable(edges: readonly OrderEdge[]): {
 }
 
 function findTogether(edges: readonly OrderEdge[]): Component[] {
-  const fixed = edges.filter((edge) => !edge.clearable);
-  const inCycles = edgesInCycles(fixed);
-  const numbers = findComponents(inCycles);
-  const groups = new Map<number, TableName[]>();
-  for (const [table, number] of numbers) groups.set(number, [...(groups.get(number) ?? []), table]);
-  const found = [...groups.values()].map((tables) => {
+  const groups = circlesOf(edges.filter((edge) => !edge.clearable)).map((circle) => [
+    ...new Set(circle.map((edge) => edge.child)),
+  ]);
+  const found = groups.map((tables) => {
     const members = new Set(tables);
     const inside = edges.filter(({ child, parent }) => members.has(child) && members.has(parent));
     return makeComponent(tables.sort(), inside);
@@ -122,67 +123,40 @@ function childrenFirst(tables: readonly TableName[], edges: readonly OrderEdge[]
 
 /**
  * The cut that leaves the fewest edges in cycles; then the one that clears the fewest keys; then
- * keys that the schema itself calls mere references. Never by statistics: a plan must not change
- * with the number of rows.
+ * keys that the schema itself calls mere references; then by name. Never by statistics: a plan must
+ * not change with the number of rows.
  */
-function byGain(inCycles: readonly OrderEdge[]): (left: OrderEdge, right: OrderEdge) => number {
-  const left = new Map(
-    inCycles
-      .filter((edge) => edge.clearable)
-      .map((edge) => [edge, edgesInCycles(inCycles.filter((other) => other !== edge)).length]),
-  );
+function bestCut(circle: readonly OrderEdge[]): OrderEdge | undefined {
+  const graph = new EdgeGraph(circle);
   const references = (edge: OrderEdge): number =>
     edge.keys.filter((key) => key.onDelete === 'SET NULL').length;
-  return (one, two) =>
-    (left.get(one) ?? 0) - (left.get(two) ?? 0) ||
-    one.keys.length - two.keys.length ||
-    references(two) - references(one) ||
-    compareText(edgeText(one), edgeText(two));
+  const cuts = circle.flatMap((edge, index) =>
+    edge.clearable ? [{ edge, left: graph.inCyclesWithout(index) }] : [],
+  );
+  const [best] = cuts.sort(
+    (one, two) =>
+      one.left - two.left ||
+      one.edge.keys.length - two.edge.keys.length ||
+      references(two.edge) - references(one.edge) ||
+      compareText(edgeText(one.edge), edgeText(two.edge)),
+  );
+  return best?.edge;
 }
 
-/** Edges both ends of which lie in one strongly connected component. */
-function edgesInCycles(edges: readonly OrderEdge[]): OrderEdge[] {
-  const component = findComponents(edges);
-  return edges.filter((edge) => component.get(edge.child) === component.get(edge.parent));
-}
-
-/** Tarjan's algorithm: the number of its strongly connected component for each table. */
-function findComponents(edges: readonly OrderEdge[]): ReadonlyMap<TableName, number> {
-  const parents = parentsOf(edges);
-  const index = new Map<TableName, number>();
-  const low = new Map<TableName, number>();
-  const component = new Map<TableName, number>();
-  const stack: TableName[] = [];
-  let components = 0;
-
-  const lower = (table: TableName, to: number | undefined): void => {
-    low.set(table, Math.min(low.get(table) ?? Infinity, to ?? Infinity));
-  };
-  const visit = (table: TableName): void => {
-    index.set(table, index.size);
-    lower(table, index.get(table));
-    stack.push(table);
-    for (const { parent } of parents.get(table) ?? []) {
-      if (!index.has(parent)) {
-        visit(parent);
-        lower(table, low.get(parent));
-      } else if (!component.has(parent)) {
-        lower(table, index.get(parent));
-      }
-    }
-    if (low.get(table) !== index.get(table)) return;
-    let member: TableName | undefined;
-    do {
-      member = stack.pop();
-      if (member !== undefined) component.set(member, components);
-    } while (member !== undefined && member !== table);
-    components += 1;
-  };
-  for (const { child, parent } of edges) {
-    for (const table of [child, parent]) if (!index.has(table)) visit(table);
+/** The edges of each strongly connected component, in the order in which they are given. */
+function circlesOf(edges: readonly OrderEdge[]): OrderEdge[][] {
+  const circles = new Map<number, OrderEdge[]>();
+  for (const [index, circle] of new EdgeGraph(edges).circles().entries()) {
+    const edge = edges[index];
+    if (circle === null || edge === undefined) continue;
+    const known = circles.get(circle);
+    if (known === undefined) circles.set(circle, [edge]);
+    else known.push(edge);
   }
-  return component;
+  return [...circles.values()];
 }
+
+const edgesInCycles = (edges: readonly OrderEdge[]): OrderEdge[] => circlesOf(edges).flat();
 
 /** The shortest cycle among the edges, the first by name of several; empty where there is none. */
 function shortestCycle(edges: readonly OrderEdge[]): readonly OrderEdge[] {

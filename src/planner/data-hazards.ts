@@ -1,5 +1,5 @@
 import type { Hazard } from '../domain/hazard.ts';
-import type { Plan, ReferenceCheck, TenantTable } from '../domain/plan.ts';
+import { hasCondition, type Plan, type ReferenceCheck, type TenantTable } from '../domain/plan.ts';
 import { columnList } from './remedy.ts';
 
 /** What the rows themselves say about one foreign key, for the tenants of a campaign. */
@@ -57,14 +57,14 @@ function outsideHazard(finding: ReferenceFinding): Hazard {
   const { check, count, byRule } = finding;
   const shared = { table: check.child, foreignKey: check.foreignKey, count };
   const rule = byRule ? 'refuse' : check.rule;
-  const what = `${rowsOf(count, check)} refer by ${check.foreignKey} to rows of ${check.parent.table} that are to go`;
+  const what = `${referring(count, check)} by ${check.foreignKey} to rows of ${check.parent.table} that are to go`;
   switch (rule) {
     case 'set-null':
       return {
         ...shared,
         type: 'CLEARED_REFERENCE',
         severity: 'info',
-        message: `${what}; the configuration sets their ${columnList(check.clearColumns)} to NULL: ${listRows(finding)}.`,
+        message: `${what}; the configuration sets ${columnList(check.clearColumns)} to NULL there: ${listRows(finding)}.`,
         remedy: 'Nothing to do if this is meant; they are changed, not deleted.',
       };
     case 'delete':
@@ -72,7 +72,7 @@ function outsideHazard(finding: ReferenceFinding): Hazard {
         ...shared,
         type: 'DELETED_REFERENCE',
         severity: 'info',
-        message: `${what}; the configuration deletes them too: ${listRows(finding)}.`,
+        message: `${what}; the configuration has them deleted too: ${listRows(finding)}.`,
         remedy: 'Nothing to do if this is meant; they go although they belong to others.',
       };
     case 'refuse': {
@@ -81,7 +81,7 @@ function outsideHazard(finding: ReferenceFinding): Hazard {
         ...shared,
         type: action === null ? 'OUTSIDE_REFERENCE' : 'ACTION_OUTSIDE_SET',
         severity: 'blocks',
-        message: `${what}, and are not part of the purge themselves; ${action ?? 'PostgreSQL would refuse the delete'}: ${listRows(finding)}.`,
+        message: `${what}, from outside the purge; ${action ?? 'PostgreSQL would refuse the delete'}: ${listRows(finding)}.`,
         remedy: outsideRemedy(finding),
       };
     }
@@ -131,7 +131,7 @@ const crossingHazard = (finding: ReferenceFinding): Hazard => ({
   table: finding.check.child,
   foreignKey: finding.check.foreignKey,
   count: finding.count,
-  message: `${rowsOf(finding.count, finding.check)} that are to go refer by ${finding.check.foreignKey} to rows of ${finding.check.parent.table} of another tenant, which stay as they are: ${listRows(finding)}.`,
+  message: `${referring(finding.count, finding.check)} by ${finding.check.foreignKey} to rows of ${finding.check.parent.table} of another tenant, which stay as they are: ${listRows(finding)}.`,
   remedy: 'Nothing to do for the purge; find out how a row came to refer to another tenant.',
 });
 
@@ -141,25 +141,30 @@ const brokenCheckHazard = ({ check, constraint, count }: BrokenCheckFinding): Ha
   table: check.child,
   foreignKey: check.foreignKey,
   count,
-  message: `${rowsOf(count, check)} would break CHECK ${constraint} (23514) once the configuration sets their ${columnList(check.clearColumns)} to NULL.`,
+  message: `${rowsOf(count, check)} would break CHECK ${constraint} (23514) once the configuration sets ${columnList(check.clearColumns)} to NULL.`,
   remedy: `Have these rows deleted, "foreignKeys": { ${quoted(check)}: "delete" }, or change the CHECK.`,
 });
+
+const referring = (count: number, check: ReferenceCheck): string =>
+  `${rowsOf(count, check)} ${count === 1 ? 'refers' : 'refer'}`;
 
 const rowsOf = (count: number, { child }: ReferenceCheck): string =>
   `${count} ${count === 1 ? 'row' : 'rows'} of ${child}`;
 
 function listRows({ count, rows, check }: ReferenceFinding): string {
+  const isUntold = check.childPath !== null && hasCondition(check.childPath);
   const shown = rows.map(({ key, owner, refersTo }) => {
-    const whose = owner ?? (check.childPath === null ? 'nobody' : null);
     const sides = [
-      ...(whose === null ? [] : [owner === null ? 'of nobody' : `of tenant ${owner}`]),
-      ...(refersTo === null ? [] : [`to tenant ${refersTo}`]),
+      ...(owner === null && isUntold ? [] : [`of ${tenantOf(owner)}`]),
+      ...(refersTo === null ? [] : [`to ${tenantOf(refersTo)}`]),
     ];
     return sides.length === 0 ? key : `${key} (${sides.join(', ')})`;
   });
   const more = count - rows.length;
   return `${shown.join('; ')}${more > 0 ? `; and ${more} more` : ''}`;
 }
+
+const tenantOf = (owner: string | null): string => (owner === null ? 'nobody' : `tenant ${owner}`);
 
 /** Of many descendants so many are named. */
 const DESCENDANTS_SHOWN_MAX = 10;

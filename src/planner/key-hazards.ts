@@ -119,6 +119,7 @@ function orphanedParent(
   const isSettled =
     doomed.paths.has(key.parent) || rules.kept.has(key.parent) || rules.staying.has(key.parent);
   if (!isOneToOne || isSettled) return [];
+  const reference = `${key.child}.${key.columns[0] ?? ''}`;
   return [
     {
       type: 'ORPHANED_PARENT',
@@ -126,7 +127,8 @@ function orphanedParent(
       table: key.parent,
       foreignKey: key.name,
       message: `Each row of ${key.child} has a row of ${key.parent} to itself (${describeKey(key)}), which belongs to no tenant: it stays behind when the row goes.`,
-      remedy: `To delete both, write in purge.config: "follow": [${JSON.stringify(`${key.child}.${key.columns[0] ?? ''}`)}].`,
+      remedy: `To delete both, write in purge.config: "follow": [${JSON.stringify(reference)}].`,
+      settledBy: { follow: [reference] },
     },
   ];
 }

@@ -46,7 +46,7 @@ export interface OrderInput {
 export function orderTables(map: SchemaMap, input: OrderInput): Order {
   const { paths, fixed, tenant } = input;
   const broken = breakCycles(findEdges(map, input));
-  const selfKeys = findSelfKeys(map, paths, tenant);
+  const selfKeys = findSelfKeys(map, input);
   const components = withSelfReferences(broken.components, map, fixed, selfKeys);
   const leaders = new Map<TableName, TableName>();
   for (const [leader, { tables }] of components) {
@@ -127,11 +127,16 @@ function findEdges(
   return edges;
 }
 
-const findSelfKeys = (map: SchemaMap, paths: Paths, tenant: TableName): CatalogueForeignKey[] =>
+/** A one-to-one parent goes only once nothing refers to it, which keeps the order by itself. */
+const findSelfKeys = (
+  map: SchemaMap,
+  { paths, followed, tenant }: OrderInput,
+): CatalogueForeignKey[] =>
   map.foreignKeys.filter(
     (key) =>
       key.child === key.parent &&
       key.child !== tenant &&
+      !followed.has(key.child) &&
       key.enforced !== false &&
       paths.has(key.child),
   );

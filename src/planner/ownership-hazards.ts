@@ -40,6 +40,7 @@ export function ambiguousOwner(table: TableName, claims: readonly Claim[]): Haza
     table,
     message: `${table} reaches the tenant in ${claims.length} equally good ways, which may name different tenants: ${ways.join('; ')}.`,
     remedy: `Say in purge.config which one owns its rows${all ? ', or in which order the first that has a value does' : ''}, e.g. ${tableRule(table, { ownedBy: owners })}.`,
+    settledBy: { tables: { [table]: { ownedBy: owners } } },
   };
 }
 

@@ -51,8 +51,16 @@ export function sortedBy<Item>(items: Iterable<Item>, keyOf: (item: Item) => str
 export const compareText = (left: string, right: string): number =>
   left < right ? -1 : left > right ? 1 : 0;
 
-export const columnOf = (table: CatalogueTable, name: string): CatalogueColumn | undefined =>
-  table.columns.find((column) => column.name === name);
+export function columnOf(table: CatalogueTable, name: string): CatalogueColumn | undefined {
+  const known = columnsByName.get(table);
+  if (known !== undefined) return known.get(name);
+  const columns = new Map(table.columns.map((column) => [column.name, column]));
+  columnsByName.set(table, columns);
+  return columns.get(name);
+}
+
+/** Asked for dozens of times a table; a table is never changed. */
+const columnsByName = new WeakMap<CatalogueTable, ReadonlyMap<string, CatalogueColumn>>();
 
 /** True where every one of the columns is NOT NULL, so that each row has a value for the key. */
 export const isMandatory = (

@@ -1,12 +1,13 @@
 import type { TableName } from '../domain/ids.ts';
-import type {
-  ActingKey,
-  ClearStep,
-  ComponentStep,
-  DeleteStep,
-  PlanLevel,
-  PlanStep,
-  Referrer,
+import {
+  type ActingKey,
+  type ClearStep,
+  type ComponentStep,
+  type DeleteStep,
+  type PlanLevel,
+  type PlanStep,
+  type Referrer,
+  tablesOnPath,
 } from '../domain/plan.ts';
 import type { CatalogueForeignKey } from './catalogue.ts';
 import { clearableColumns } from './clear-columns.ts';
@@ -50,7 +51,7 @@ export function makeLevels(input: StepInput): PlanLevel[] {
 
 /**
  * A tenant's own references are cleared one level before the first of the two tables that the key
- * joins; those of others at the level of the table that they refer to, when the tenant's own rows
+ * joins, and while their owner can still be found; those of others at the level of the table that they refer to, when the tenant's own rows
  * are gone; columns of rows that stay at the very beginning, while their owner can still be found.
  */
 function placeClears(input: StepInput): Map<number, ClearStep[]> {
@@ -72,8 +73,14 @@ function placeClears(input: StepInput): Map<number, ClearStep[]> {
     [order.selfKeys, 'self'],
   ] as const) {
     for (const key of keys) {
-      const level = Math.min(levelOf.get(key.child) ?? 0, levelOf.get(key.parent) ?? 0) - 1;
-      place(level, ownClear(input, key, reason));
+      const step = ownClear(input, key, reason);
+      const onPath = step === null ? [] : [...tablesOnPath(step.path)];
+      const level = Math.min(
+        (levelOf.get(key.child) ?? 0) - 1,
+        (levelOf.get(key.parent) ?? 0) - 1,
+        ...onPath.map((table) => levelOf.get(table) ?? Infinity),
+      );
+      place(level, step);
     }
   }
   for (const key of input.map.foreignKeys) {

@@ -6,7 +6,7 @@ import { sql0003 } from './migrations/0003-tenant-tree.ts';
 import { privilegeError } from './sqlstate.ts';
 
 /** Numbered, in order, never edited once released. */
-const MIGRATIONS: readonly {
+export const MIGRATIONS: readonly {
   readonly version: number;
   readonly name: string;
   readonly sql: string;

@@ -44,7 +44,9 @@ export function asksOneByOne(
   tenantIds: readonly TenantId[],
 ): boolean {
   if (tenantIds.length === 1 || paths.some(hasCondition)) return true;
-  return tenantIds.length <= ONE_BY_ONE_MAX && paths.some((path) => !ownerOf(path, 't').isPlain);
+  return (
+    tenantIds.length <= ONE_BY_ONE_MAX && paths.some((path) => ownerOf(path, 't').column === null)
+  );
 }
 
 async function countOneByOne(

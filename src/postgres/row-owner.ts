@@ -1,3 +1,4 @@
+import type { TableName } from '../domain/ids.ts';
 import type { TenantPath, Way } from '../domain/plan.ts';
 import { column, equal, fromRelation, fromTable, hasValue } from './row-predicate.ts';
 
@@ -5,10 +6,13 @@ import { column, equal, fromRelation, fromTable, hasValue } from './row-predicat
 export interface Owner {
   /** LEFT JOINs to follow the row's table in FROM; never more than one row for each. */
   readonly joins: string;
-  /** The owner's key, of the column's own type where `isPlain`, else text; NULL for nobody. */
+  /** The owner's key, of the type of `column` where there is one, else text; NULL for nobody. */
   readonly key: string;
-  /** True for a single chain of keys to a column: a condition on it can use that column's index. */
-  readonly isPlain: boolean;
+  /**
+   * For a single chain of keys: the column that it ends in, whose index and type a condition on the key
+   * can use; else null.
+   */
+  readonly column: { readonly table: TableName; readonly name: string } | null;
 }
 
 /**
@@ -19,7 +23,7 @@ export interface Owner {
 export function ownerOf(path: TenantPath, alias: string, joined = alias): Owner {
   const ways = decidingWays(path).map((way, at) => ({
     way,
-    owner: ownerByWay(way, alias, `${joined}_${at}`),
+    owner: ownerByWay(path, way, { alias, next: `${joined}_${at}` }),
   }));
   const [first] = ways;
   if (first === undefined) return NOBODY;
@@ -28,10 +32,10 @@ export function ownerOf(path: TenantPath, alias: string, joined = alias): Owner 
   const whens = ways.map(
     ({ way, owner }) => `when ${hasValue(way, alias)} then (${owner.key})::text`,
   );
-  return { joins, key: `case ${whens.join(' ')} end`, isPlain: false };
+  return { joins, key: `case ${whens.join(' ')} end`, column: null };
 }
 
-const NOBODY: Owner = { joins: '', key: 'null::text', isPlain: false };
+const NOBODY: Owner = { joins: '', key: 'null::text', column: null };
 
 /** A way that every row has values for ends the list. */
 function decidingWays({ ways }: TenantPath): readonly Way[] {
@@ -41,10 +45,18 @@ function decidingWays({ ways }: TenantPath): readonly Way[] {
 
 const isGuarded = (way: Way): boolean => 'when' in way && way.when.length > 0;
 
-function ownerByWay(way: Way, alias: string, next: string): Owner {
+function ownerByWay(
+  { table }: TenantPath,
+  way: Way,
+  { alias, next }: { readonly alias: string; readonly next: string },
+): Owner {
   switch (way.kind) {
     case 'column':
-      return { joins: '', key: `${alias}.${column(way.column)}`, isPlain: true };
+      return {
+        joins: '',
+        key: `${alias}.${column(way.column)}`,
+        column: { table, name: way.column },
+      };
     case 'parent': {
       const above = ownerOf(way.parent, next);
       const on = equal(next, way.referencedColumns, alias, way.columns);
@@ -55,7 +67,7 @@ function ownerByWay(way: Way, alias: string, next: string): Owner {
       const below = ownerOf(way.child, next);
       const refers = equal(next, way.referencingColumns, alias, way.columns);
       const key = `(select (${below.key})::text from ${fromTable(way.child)} ${next}${below.joins} where ${refers} limit 1)`;
-      return { joins: '', key, isPlain: false };
+      return { joins: '', key, column: null };
     }
     case 'condition':
       return NOBODY;

@@ -70,7 +70,8 @@ function ownedByWay(way: Way, alias: string, tenantId: TenantId): string {
       return `${tuple(way.columns, alias)} in (select ${qualified(way.referencingColumns, child)} from ${fromTable(way.child)} ${child} where ${owned})`;
     }
     case 'condition':
-      return `(${way.sql.replaceAll('{tenantId}', () => literal(tenantId))})`;
+      // A comment at its end must not swallow the bracket.
+      return `(${way.sql.replaceAll('{tenantId}', () => literal(tenantId))}\n)`;
     default:
       return way satisfies never;
   }

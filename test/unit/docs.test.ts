@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { configSchema } from '../../src/config/schema.ts';
 import { ERROR_CODES, EXIT } from '../../src/domain/errors.ts';
 import { LIVE_STATUSES, PURGE_STATUSES, STAGES, TRANSITIONS } from '../../src/domain/purge.ts';
-import { sql0001 } from '../../src/postgres/migrations/0001-ledger.ts';
+import { MIGRATIONS } from '../../src/postgres/migrate.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const DOCUMENTS = [
@@ -91,7 +91,9 @@ describe('The runbook', () => {
 
 describe('The architecture', () => {
   it('lists every table of the ledger', () => {
-    const created = [...sql0001.matchAll(/CREATE TABLE tenant_purge\.(\w+)/g)].map(([, t]) => t);
+    const created = MIGRATIONS.flatMap(({ sql }) =>
+      [...sql.matchAll(/CREATE TABLE tenant_purge\.(\w+)/gi)].map(([, table]) => table),
+    );
     const listed = tableUnder(read('docs/architecture.md'), '## The ledger').map(([name = '']) =>
       unquoted(name),
     );

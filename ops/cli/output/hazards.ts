@@ -1,4 +1,4 @@
-import type { Hazard, HazardSeverity } from '../../../src/domain/hazard.ts';
+import { type Hazard, type HazardSeverity, mergeSettlements } from '../../../src/domain/hazard.ts';
 import type { Colors } from '../io.ts';
 import { plural, wrap } from './text.ts';
 
@@ -29,6 +29,15 @@ export function renderHazards(hazards: readonly Hazard[], colors: Colors, column
     if (found.length > SHOWN_MAX) {
       blocks.push(`  … and ${found.length - SHOWN_MAX} more; --json lists all`);
     }
+  }
+  const settlement = mergeSettlements(hazards.filter(({ severity }) => severity === 'blocks'));
+  if (Object.keys(settlement).length > 0) {
+    blocks.push(
+      '',
+      wrap('To settle what one answer suggests itself for, read and add to purge.config:', columns),
+      // Not wrapped: it is to be copied.
+      JSON.stringify(settlement, null, 2),
+    );
   }
   return blocks.join('\n');
 }

@@ -74,6 +74,16 @@ const hazard = z.strictObject({
   count: z.exactOptional(rows).describe('rows concerned, where the hazard is one of data'),
   message: text,
   remedy: text,
+  settledBy: z
+    .exactOptional(
+      z.strictObject({
+        tables: z.exactOptional(
+          z.record(tableName, z.strictObject({ ownedBy: z.array(text).min(1) })),
+        ),
+        follow: z.exactOptional(z.array(text).min(1)),
+      }),
+    )
+    .describe('a part of purge.config that would settle it; read it before you take it over'),
 });
 
 /**

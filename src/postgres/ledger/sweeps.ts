@@ -38,7 +38,11 @@ const WAITING = sql<boolean>`status = 'queued' and stage = 'redis' and not swept
 
 /** A live purge that has not come to its Redis stage yet, and is on its way there. */
 const STILL_COMING = sql<boolean>`status in ('queued', 'running') and stage <> 'redis'
-  and stage <> 'verify' and stage <> 'seal'`;
+  and stage <> 'verify' and stage <> 'seal'
+  -- One that waits for purges below it comes after them: waiting for it would hold them up.
+  and (status = 'running' or not exists (
+    select from unnest(waits_for) as w (id) join tenant_purge.purge d on d.id = w.id
+    where d.status <> 'completed'))`;
 
 export class SweepStore {
   readonly #ledger: Kysely<LedgerTables>;

@@ -1,9 +1,9 @@
 import { Pool } from 'pg';
 import { parseConfig } from '../../../src/config/load.ts';
 import type { ConfigInput } from '../../../src/config/schema.ts';
-import type { Hazard } from '../../../src/domain/hazard.ts';
-import { hazardsInTheWay } from '../../../src/domain/hazard.ts';
+import { type Hazard, hazardsInTheWay } from '../../../src/domain/hazard.ts';
 import type { PurgeId } from '../../../src/domain/ids.ts';
+import type { Outcome } from '../../../src/domain/outcome.ts';
 import { prepareCampaign } from '../../../src/engine/campaign/prepare.ts';
 import { noFailpoint } from '../../../src/engine/failpoints.ts';
 import { composeObserver, rulesOf } from '../../../src/runtime/compose.ts';
@@ -91,6 +91,12 @@ export class PurgeCase {
     }
   }
 
+  tenantId(tenant: number): string {
+    const id = this.filled.tenants[tenant];
+    if (id === undefined) throw new Error(`There is no tenant ${tenant}.`);
+    return id;
+  }
+
   get bareSettings(): PurgeSettings {
     return bareSettings(this.#template.facts, this.#template.virtual);
   }
@@ -99,13 +105,13 @@ export class PurgeCase {
     return surveyOwners(this.#pool, this.#template.facts, this.filled);
   }
 
-  /** Of the schema, and of the data where it is about these tenants. */
+  /** Of the schema, and of these tenants' data. */
   async hazards(settings: PurgeSettings, tenants: readonly number[]): Promise<readonly Hazard[]> {
     await using looking = await this.#look(settings);
-    return looking.hazards(settings, tenants);
+    return await looking.hazards(settings, tenants);
   }
 
-  /** Answers the hazards until none is in the way of these tenants' purge. */
+  /** Answers the hazards until none is in the way of these tenants' purge; of none: the schema's. */
   async settle(start: PurgeSettings, tenants: readonly number[]): Promise<PurgeSettings> {
     await using looking = await this.#look(start);
     let settings = start;
@@ -146,12 +152,11 @@ export class PurgeCase {
   async #look(settings: PurgeSettings) {
     const parse = (input: ConfigInput) => parseConfig(input, this.environment, null);
     const observer = await composeObserver(parse(settings), { role: 'test' });
-    const keysOf = (tenants: readonly number[]) =>
-      tenants.map((tenant) => this.filled.tenants[tenant] ?? '');
     return {
       hazards: async (now: PurgeSettings, tenants: readonly number[]) => {
         const parts = { ...observer.prepare, rules: rulesOf(parse(now)) };
-        const request = { kind: 'tenants' as const, ids: keysOf(tenants) };
+        const ids = tenants.map((tenant) => this.tenantId(tenant));
+        const request = { kind: 'tenants' as const, ids };
         return (await prepareCampaign(parts, request)).hazards;
       },
       [Symbol.asyncDispose]: () => observer.close(),
@@ -162,18 +167,42 @@ export class PurgeCase {
 /** Purges the tenant by batches. */
 export async function purgeByBatches(world: PurgeWorld, tenantId: string): Promise<PurgeId> {
   const { id } = await world.enqueueOne(tenantId);
-  expectCompleted(await world.run(id));
+  throwUnlessCompleted(await world.run(id));
   return id;
 }
 
 /** Purges the tenant in a single transaction. */
 export async function purgeAtOnce(world: PurgeWorld, tenantId: string): Promise<PurgeId> {
-  const { id } = await world.enqueueOne(tenantId);
   const other = await world.composeOther({ config: { batch: { smallPurgeRows: 100_000 } } });
-  expectCompleted(await world.run(id, { parts: world.engine(noFailpoint, other) }));
+  const { id } = await world.enqueueOne(tenantId);
+  throwUnlessCompleted(await world.run(id, { parts: world.engine(noFailpoint, other) }));
   return id;
 }
 
-function expectCompleted(outcome: Awaited<ReturnType<PurgeWorld['run']>>): void {
+function throwUnlessCompleted(outcome: Outcome): void {
   if (outcome.kind !== 'completed') throw new Error(JSON.stringify(outcome));
+}
+
+/** Rows of each table that the ledger says were deleted; names without quotation marks. */
+export async function rowsInLedger(
+  world: PurgeWorld,
+  purgeId: PurgeId,
+): Promise<Record<string, number>> {
+  const rows = Object.entries(await world.ledgerRows(purgeId));
+  return Object.fromEntries(rows.map(([table, count]) => [plain(table), count]));
+}
+
+/** Rows of each table that the owner has. */
+export function rowsOf({ totals }: Survey, owner: number): Record<string, number> {
+  return Object.fromEntries(
+    [...totals].flatMap(([table, owners]) => {
+      const total = owners.get(owner);
+      return total === undefined ? [] : [[table, total.count]];
+    }),
+  );
+}
+
+/** A name without the quotation marks that PostgreSQL puts around some. */
+export function plain(name: string): string {
+  return name.replaceAll('"', '');
 }

@@ -56,6 +56,25 @@ describe('a complete configuration', () => {
     });
   });
 
+  test('takes rules for tables and keys, and parents to follow, as they are written', () => {
+    const extra = {
+      tables: {
+        'public.events': {
+          ownedBy: [
+            'tenant_id',
+            { column: 'owner_id', when: { kind: 'agent' }, to: 'public.agents' },
+          ],
+        },
+        'public.audit': { where: 'org = {tenantId}', onPurge: 'update', set: { org: null } },
+        'public.invoices': { onPurge: 'set-null' },
+      },
+      foreignKeys: { 'public.reviews.reviews_author_id_fkey': 'set-null' },
+      follow: ['public.users.profile_id'],
+    };
+    expect(parseConfig({ ...FILE, ...extra }, ENV, null)).toMatchObject(extra);
+    expect(parseConfig(FILE, ENV, null)).toMatchObject({ tables: {}, foreignKeys: {}, follow: [] });
+  });
+
   test('keeps the tenants of the file and of KEEP_TENANT_ID, each once', () => {
     const env = { ...ENV, KEEP_TENANT_ID: 'b, c' };
     expect(parseConfig({ ...FILE, keep: ['a', 'b'] }, env, null).keep).toEqual(['a', 'b', 'c']);
@@ -167,6 +186,10 @@ describe('problems', () => {
     [
       { tables: { audit: {} } },
       'tables.audit: the key must be "schema.table", e.g. "public.agents"',
+    ],
+    [
+      { foreignKeys: { 'public.a.a_fkey': 'setnull' } },
+      'foreignKeys.public.a.a_fkey: must be one of own, set-null, delete, refuse; did you mean "set-null"?',
     ],
     [{ batch: { targetms: 5 } }, 'batch.targetms: unknown key; did you mean "targetMs"?'],
     [

@@ -70,6 +70,63 @@ describe('the fingerprint of a plan', () => {
     );
   });
 
+  it.each<[string, Parameters<typeof plan>[2] & {}]>([
+    ['a rule for a key', { foreignKeys: { 'public.x.a_fkey': 'refuse' } }],
+    ['a rule that clears', { foreignKeys: { 'public.x.a_fkey': 'set-null' } }],
+    ['a rule that deletes', { foreignKeys: { 'public.x.a_fkey': 'delete' } }],
+    ['a rule that owns', { foreignKeys: { 'public.x.a_fkey': 'own' } }],
+    ['a condition', { tables: { 'public.x': { where: 'a = {tenantId}' } } }],
+    ['a kept table', { tables: { 'public.x': { onPurge: 'keep' } } }],
+    ['another owner', { tables: { 'public.agents': { ownedBy: ['boss_id', 'tenant_id'] } } }],
+    ['a core table', { core: ['public.agents'] }],
+    ['a followed parent', { follow: ['public.agents.plan_id'] }],
+    [
+      'an update',
+      { tables: { 'public.x': { ownedBy: ['a'], onPurge: 'update', set: { b: '1' } } } },
+    ],
+  ])('changes with %s', (_what, more) => {
+    const tables = [
+      table('agents', 'id! tenant_id! boss_id plan_id'),
+      table('plans', 'id!'),
+      table('x', 'id! a b:text'),
+    ];
+    const foreignKeys = [...keys, key('agents(plan_id) → plans'), key('x(a) → agents', 'SET NULL')];
+    const [plain, ruled] = [after(tables, foreignKeys), after(tables, foreignKeys, more)];
+    expect(ruled.fingerprint).not.toBe(plain.fingerprint);
+    expect(after(tables, foreignKeys, more).fingerprint).toBe(ruled.fingerprint);
+  });
+
+  it.each<[string, (found: CatalogueForeignKey) => CatalogueForeignKey]>([
+    ['its action', (found) => ({ ...found, onDelete: 'CASCADE' })],
+    [
+      'the columns it sets',
+      (found) => ({ ...found, onDelete: 'SET NULL', setColumns: ['boss_id'] }),
+    ],
+    ['its being enforced', (found) => ({ ...found, enforced: false })],
+    ['its partition', (found) => ({ ...found, childPartition: agents.name })],
+  ])('changes with a key, by %s', (_what, change) => {
+    const [first, second] = keys;
+    if (first === undefined || second === undefined) throw new Error('two keys');
+    expect(after([agents], [first, change(second)]).fingerprint).not.toBe(before.fingerprint);
+  });
+
+  it('changes where a circle goes in another way', () => {
+    const circle = (deferrable: boolean) =>
+      after(
+        [table('a', 'id! tenant_id! b_id!'), table('b', 'id! tenant_id! a_id!')],
+        [
+          key('a(tenant_id) → tenants'),
+          key('b(tenant_id) → tenants'),
+          key('a(b_id) → b', 'NO ACTION', { deferrable }),
+          key('b(a_id) → a'),
+        ],
+      );
+    expect(explainDrift(circle(true).facts, circle(false).facts)).toEqual([
+      '- public.a: one transaction with public.b, public.a',
+      '+ public.a: one statement with public.a, public.b',
+    ]);
+  });
+
   it('changes with the type of the tenant key', () => {
     const made = (type: string) =>
       after([table('orgs', `id:${type}!`)], [], { tenant: { table: 'public.orgs' } });

@@ -207,3 +207,63 @@ describe('a hazard of a foreign key', () => {
     }
   });
 });
+
+describe('what an operator should know', () => {
+  it('is a table without a primary key, a publication and a materialized view', () => {
+    const made = planWith({
+      primaryKey: null,
+      publications: ['audit'],
+      materializedViews: ['public.totals'],
+    });
+    expect(hazardLines(made)).toEqual([
+      'MATERIALIZED_VIEW info public.agents',
+      'NO_PRIMARY_KEY info public.agents',
+      'PUBLICATION info public.agents',
+    ]);
+    expect(made.hazards[0]?.remedy).toContain('REFRESH MATERIALIZED VIEW public.totals;');
+  });
+
+  it('is a SET NULL action over a column that is NOT NULL', () => {
+    const made = planWith({}, 'id! tenant_id! boss_id!', [
+      agentsKey,
+      key('agents(boss_id) → agents', 'SET NULL'),
+    ]);
+    expect(hazardLines(made)).toContain('SET_NULL_OVER_NOT_NULL info public.agents');
+    const partly = planWith({}, 'id! tenant_id! boss_id', [
+      agentsKey,
+      key('agents(tenant_id, boss_id) → agents(tenant_id, id)', 'SET NULL', {
+        setColumns: ['boss_id'],
+      }),
+    ]);
+    expect(partly.hazards).toEqual([]);
+  });
+
+  it.each([
+    ['CHECK ((boss_id IS NOT NULL) OR (id = id))', 1],
+    ['CHECK ((boss_id <> id))', 0],
+  ])('is a CHECK that may refuse a NULL: %s', (definition, count) => {
+    const checks = [{ name: 'has_boss', columns: ['boss_id', 'id'], definition }];
+    const made = planWith({ checks }, 'id! tenant_id! boss_id', [
+      agentsKey,
+      key('agents(boss_id) → agents'),
+    ]);
+    expect(hazardLines(made)).toEqual(
+      Array.from({ length: count }, () => 'CLEAR_BREAKS_CHECK allow public.agents'),
+    );
+  });
+
+  it('is such a CHECK over what a rule clears, whose rows the data check reads', () => {
+    const checks = [
+      { name: 'has', columns: ['agent_id'], definition: 'CHECK ((agent_id IS NOT NULL))' },
+    ];
+    const made = plan(
+      [table('agents', 'id! tenant_id!'), table('logs', 'id! agent_id', { checks })],
+      [agentsKey, key('logs(agent_id) → agents')],
+      { foreignKeys: { 'public.logs.agent_id_fkey': 'set-null' } },
+    );
+    expect(hazardLines(made)).toEqual(['CLEAR_BREAKS_CHECK info public.logs']);
+    expect(made.references.find(({ rule }) => rule === 'set-null')?.clearChecks).toEqual([
+      { name: 'has', definition: 'CHECK ((agent_id IS NOT NULL))' },
+    ]);
+  });
+});

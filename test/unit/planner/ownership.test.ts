@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { deleteSteps } from '../../../src/domain/plan.ts';
+import type { TableRule } from '../../../src/planner/rules.ts';
 import { hazardLines, key, pathsOf, plan, table } from '../../support/catalogue.ts';
 
 const agents = table('agents', 'id! tenant_id!');
@@ -260,5 +262,144 @@ describe('the owner of a table', () => {
       'OWNER_UNCLEAR blocks public.logs',
       'OWNER_UNCLEAR blocks public.plans',
     ]);
+  });
+});
+
+describe('the owners of a polymorphic table', () => {
+  const runs = table('runs', 'id! agent_id!');
+  const runsKey = key('runs(agent_id) → agents');
+  const polymorphic = (columns: string, ownedBy: TableRule['ownedBy'] & {}, more = [runsKey]) =>
+    plan([agents, runs, table('events', columns)], [agentsKey, ...more], {
+      tables: { 'public.events': { ownedBy } },
+    });
+
+  it('are found by the column that holds their key, where other columns say so', () => {
+    const made = polymorphic('id! kind:text! owner_id!', [
+      { column: 'owner_id', when: { kind: 'tenant' } },
+      { column: 'owner_id', when: { kind: 'agent' }, to: 'public.agents' },
+      { column: 'owner_id', when: { kind: 'run' }, to: 'public.runs' },
+    ]);
+    expect(pathsOf(made)['public.events']).toBe(
+      'owner_id where kind = tenant; else ' +
+        'owner_id where kind = agent → public.agents.tenant_id; else ' +
+        'owner_id where kind = run → public.runs.agent_id → public.agents.tenant_id ' +
+        'by configuration, configuration, configuration',
+    );
+    expect(hazardLines(made)).toEqual(['TENANT_ROWS_OF_NOBODY info public.events']);
+    expect(deleteSteps(made).map((step) => step.table)).toEqual([
+      'public.events',
+      'public.runs',
+      'public.agents',
+      'public.tenants',
+    ]);
+  });
+
+  it('may be of a textual column, since the guard says what it holds', () => {
+    const made = polymorphic('id! kind:text! owner:text!', [
+      { column: 'owner', when: { kind: 'tenant' } },
+    ]);
+    expect(hazardLines(made)).toEqual(['TENANT_ROWS_OF_NOBODY info public.events']);
+  });
+
+  it('are those of a foreign key where the guarded column has one', () => {
+    const made = polymorphic(
+      'id! kind:text! agent_id',
+      [{ column: 'agent_id', when: { kind: 'agent' } }],
+      [runsKey, key('events(agent_id) → agents')],
+    );
+    expect(pathsOf(made)['public.events']).toBe(
+      'agent_id where kind = agent → public.agents.tenant_id by configuration',
+    );
+  });
+
+  it('go in the order given, where several columns are no key together', () => {
+    const made = polymorphic('id! a b', ['a', 'b']);
+    expect(pathsOf(made)['public.events']).toBe('a; else b by configuration, configuration');
+    const mixed = polymorphic(
+      'id! agent_id tenant_id',
+      ['agent_id', 'tenant_id'],
+      [runsKey, key('events(agent_id) → agents')],
+    );
+    expect(pathsOf(mixed)['public.events']).toBe(
+      'agent_id → public.agents.tenant_id; else tenant_id by configuration, configuration',
+    );
+  });
+
+  it('block where one of several columns cannot be compared with the key', () => {
+    const made = polymorphic('id! a b:text', ['a', 'b']);
+    expect(hazardLines(made)).toContain('UNEXPLAINED_TENANT_COLUMN blocks public.events');
+  });
+
+  it('are refused at a table that has no key of one column', () => {
+    const pairs = table('pairs', 'a! b!', { primaryKey: ['a', 'b'] });
+    expect(() =>
+      plan([pairs, table('events', 'id! x kind:text')], [], {
+        tables: {
+          'public.events': { ownedBy: [{ column: 'x', when: { kind: 'p' }, to: 'public.pairs' }] },
+        },
+      }),
+    ).toThrow(/no primary key of one column that x could hold/);
+  });
+});
+
+describe('the ways of a table', () => {
+  it('follow each other until one has a value in every row', () => {
+    const made = plan(
+      [agents, table('runs', 'id! tenant_id agent_id! old_id!')],
+      [
+        agentsKey,
+        key('runs(tenant_id) → tenants'),
+        key('runs(agent_id) → agents'),
+        key('runs(old_id) → agents'),
+      ],
+    );
+    expect(pathsOf(made)['public.runs']).toBe(
+      'tenant_id; else agent_id → public.agents.tenant_id by foreign-key, parent',
+    );
+    expect(made.hazards).toEqual([]);
+  });
+
+  it('never lead through a table that is itself explained by this one', () => {
+    const made = plan(
+      [table('a', 'id! tenant_id b_id'), table('b', 'id! a_id!')],
+      [key('a(tenant_id) → tenants'), key('a(b_id) → b', 'CASCADE'), key('b(a_id) → a')],
+    );
+    expect(pathsOf(made)).toMatchObject({
+      'public.a': 'tenant_id by foreign-key',
+      'public.b': 'a_id → public.a.tenant_id by parent',
+    });
+    expect(hazardLines(made)).toEqual([
+      'TENANT_ROWS_OF_NOBODY info public.a',
+      'TENANT_ROWS_OF_NOBODY info public.b',
+    ]);
+  });
+
+  it('leave no row to nobody where the table that they lead to has another way for it', () => {
+    const made = plan(
+      [agents, table('runs', 'id! tenant_id agent_id!'), table('steps', 'id! run_id!')],
+      [
+        agentsKey,
+        key('runs(tenant_id) → tenants'),
+        key('runs(agent_id) → agents'),
+        key('steps(run_id) → runs'),
+      ],
+    );
+    expect(made.hazards).toEqual([]);
+  });
+
+  it('end at the own column of a row that carries the mandatory tenant column of its parent', () => {
+    const made = plan(
+      [agents, table('runs', 'id! owner! agent_id!')],
+      [agentsKey, key('runs(owner, agent_id) → agents(tenant_id, id)')],
+    );
+    expect(pathsOf(made)['public.runs']).toBe('owner by parent');
+  });
+
+  it('are SQL of the operator, where the configuration has some', () => {
+    const made = plan([agents, table('files', 'id! path:text!')], [agentsKey], {
+      tables: { 'public.files': { where: "path like {tenantId} || '/%'" } },
+    });
+    expect(pathsOf(made)['public.files']).toBe("path like {tenantId} || '/%' by configuration");
+    expect(hazardLines(made)).toEqual(['OPERATOR_CONDITION info public.files']);
   });
 });

@@ -63,6 +63,13 @@ describe('the rules of a plan', () => {
     expect(error.message).toContain('Did you mean tenant_id?');
   });
 
+  it('say so where the tenant table is a view', () => {
+    const withView = { ...found, views: [asTableName('public.tenant_view')] };
+    expect(() => makePlan(withView, rules({ tenant: { table: 'public.tenant_view' } }))).toThrow(
+      /public\.tenant_view is a view: name the table that holds the rows/,
+    );
+  });
+
   it('need a key named where the tenant table has no primary key', () => {
     const bare = catalogue([table('orgs', 'code:text!')], []);
     expect(() => makePlan(bare, rules({ tenant: { table: 'public.orgs' } }))).toThrow(

@@ -1,0 +1,110 @@
+import { describe, expect, it } from 'vitest';
+import { deleteSteps } from '../../../src/domain/plan.ts';
+import type { CatalogueForeignKey } from '../../../src/planner/catalogue.ts';
+import { hazardLines, key, levelLines, plan, table } from '../../support/catalogue.ts';
+
+const own = (relation: string, columns = '') => ({
+  table: table(relation, `id! tenant_id! ${columns}`.trim(), { estimatedRows: 10 }),
+  key: key(`${relation}(tenant_id) → tenants`),
+});
+const deferrable = { deferrable: true };
+
+const planOf = (
+  owned: readonly ReturnType<typeof own>[],
+  keys: readonly CatalogueForeignKey[],
+  more: Parameters<typeof plan>[2] = {},
+) =>
+  plan(
+    owned.map((one) => one.table),
+    [...owned.map((one) => one.key), ...keys],
+    more,
+  );
+
+describe('tables in a circle', () => {
+  const pair = [own('a', 'b_id!'), own('b', 'a_id!')];
+
+  it('go in one statement with leave, before what they refer to and after what refers to them', () => {
+    const made = planOf(
+      [...pair, own('c', 'a_id!'), own('d')],
+      [key('a(b_id) → b'), key('b(a_id) → a'), key('c(a_id) → a'), key('b(id) → d')],
+    );
+    expect(levelLines(made)).toEqual([
+      'dependents 1: c',
+      'dependents 2: one-statement(a b)',
+      'dependents 3: d',
+      'tenant: tenants',
+    ]);
+    expect(hazardLines(made)).toEqual(['CYCLE_IN_ONE_STATEMENT allow public.a']);
+    expect(made.hazards[0]?.message).toContain('about 20 rows');
+    expect(deleteSteps(made).map((step) => step.table)).toContain('public.b');
+  });
+
+  it('go with deferred keys where these suffice, the children of the others first', () => {
+    const made = planOf(pair, [key('a(b_id) → b', 'NO ACTION', deferrable), key('b(a_id) → a')]);
+    expect(levelLines(made)).toEqual(['dependents 1: deferred(b a)', 'tenant: tenants']);
+    expect(hazardLines(made)).toEqual(['CYCLE_DEFERRED info public.a']);
+    expect(made.levels[0]?.steps[0]).toMatchObject({ deferredKeys: ['public.a.b_id_fkey'] });
+  });
+
+  it.each(['RESTRICT', 'CASCADE'] as const)('cannot defer the action %s', (action) => {
+    const made = planOf(pair, [key('a(b_id) → b', action, deferrable), key('b(a_id) → a')]);
+    expect(levelLines(made)[0]).toBe('dependents 1: one-statement(a b)');
+  });
+
+  it('are emptied while the rows by which theirs are found are there, deferred or not', () => {
+    const made = plan(
+      [table('a', 'id! tenant_id! b_id!'), table('b', 'id! a_id!')],
+      [
+        key('a(tenant_id) → tenants'),
+        key('a(b_id) → b', 'NO ACTION', deferrable),
+        key('b(a_id) → a', 'NO ACTION', deferrable),
+      ],
+    );
+    expect(levelLines(made)).toEqual(['dependents 1: deferred(b a)', 'tenant: tenants']);
+    expect(made.levels[0]?.steps[0]).toMatchObject({ deferredKeys: ['public.a.b_id_fkey'] });
+  });
+
+  it('may hold the tenant row, which then goes with them', () => {
+    const made = plan(
+      [
+        table('orgs', 'id! owner_id!'),
+        table('users', 'id! org_id! team_id'),
+        table('teams', 'id! org_id! lead_id!'),
+        table('posts', 'id! user_id!'),
+      ],
+      [
+        key('orgs(owner_id) → users', 'NO ACTION', deferrable),
+        key('users(org_id) → orgs'),
+        key('users(team_id) → teams'),
+        key('teams(org_id) → orgs'),
+        key('teams(lead_id) → users'),
+        key('posts(user_id) → users'),
+      ],
+      { tenant: { table: 'public.orgs' } },
+    );
+    expect(levelLines(made)).toEqual([
+      'dependents 1: users.team_id=NULL',
+      'dependents 2: posts teams',
+      'tenant: deferred(users orgs)',
+    ]);
+    expect(hazardLines(made)).toEqual(['CYCLE_DEFERRED info public.orgs']);
+  });
+
+  it('count as one where another circle through them can be opened', () => {
+    const made = planOf(
+      [...pair, own('c', 'a_id!')],
+      [key('a(b_id) → b'), key('b(a_id) → a'), key('c(a_id) → a'), key('b(tenant_id, c_id) → c')],
+    );
+    expect(levelLines(made)[0]).toBe('dependents 1: one-statement(a b c)');
+    const opened = planOf(
+      [own('a', 'b_id!'), own('b', 'a_id! c_id'), own('c', 'a_id!')],
+      [key('a(b_id) → b'), key('b(a_id) → a'), key('c(a_id) → a'), key('b(c_id) → c')],
+    );
+    expect(levelLines(opened)).toEqual([
+      'dependents 1: b.c_id=NULL',
+      'dependents 2: c',
+      'dependents 3: one-statement(a b)',
+      'tenant: tenants',
+    ]);
+  });
+});
