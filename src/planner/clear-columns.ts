@@ -7,8 +7,8 @@ import { columnOf, type SchemaMap } from './schema-map.ts';
 export type FixedColumns = ReadonlyMap<TableName, ReadonlySet<string>>;
 
 /**
- * Columns that tenant paths run over (cleared, they would hide rows from their own purge) and
- * columns that foreign keys refer to (cleared, they would fire those keys). Pure.
+ * Columns that tenant paths run over (cleared, they would hide rows from their own purge), columns
+ * that foreign keys refer to (cleared, they would fire those keys) and partition keys. Pure.
  */
 export function findFixedColumns(
   map: SchemaMap,
@@ -45,6 +45,8 @@ export function findFixedColumns(
     for (const way of path.ways) fixWay(path.table, way);
   }
   for (const key of map.foreignKeys) fix(key.parent, key.referencedColumns);
+  // A row whose partition key changes would have to move to another leaf.
+  for (const { name, partitions } of map.tables) fix(name, partitions?.columns ?? []);
   return fixed;
 }
 

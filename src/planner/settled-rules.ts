@@ -67,11 +67,12 @@ export function settleRules(map: SchemaMap, rules: PlanRules): SettledRules {
     const table = findTable(map, text, 'levels.core', problems);
     if (table !== undefined) core.add(table.name);
   }
-  const allColumns = [...new Set(map.tables.flatMap((table) => table.columns.map((c) => c.name)))];
   for (const name of rules.tenant.columns) {
-    if (!allColumns.includes(name)) {
-      problems.push(missingColumn('tenant.columns', name, 'no table has one', allColumns));
-    }
+    if (map.tables.some((table) => columnOf(table, name) !== undefined)) continue;
+    const names = new Set(
+      map.tables.flatMap((table) => table.columns.map((column) => column.name)),
+    );
+    problems.push(missingColumn('tenant.columns', name, 'no table has one', [...names]));
   }
   const tableRules = settleTableRules(map, rules, tenantTable.name, problems);
   const keyRules = settleKeyRules(

@@ -58,9 +58,9 @@ export function wholeChanges(step: TableStep | ComponentStep, who: Who): Change[
  */
 function componentChanges(step: ComponentStep, who: Who): Change[] {
   if (step.way === 'deferred') {
-    const keys = step.deferredKeys.map(constraintName).join(', ');
+    // All: a name would also mean a constraint of another table that cannot be deferred.
     const set = (when: string): Change => ({
-      sql: `set constraints ${keys} ${when}`,
+      sql: `set constraints all ${when}`,
       steps: [],
       rows: 'tag',
     });
@@ -210,12 +210,4 @@ function rangeCondition(range: BatchRange): string {
     default:
       return range satisfies never;
   }
-}
-
-const NAME_PARTS = /"(?:[^"]|"")*"|[^".]+/g;
-
-/** `schema.table.constraint` as SET CONSTRAINTS takes it: `schema.constraint`. */
-function constraintName(key: string): string {
-  const parts = key.match(NAME_PARTS) ?? [];
-  return `${parts[0]}.${parts.at(-1)}`;
 }

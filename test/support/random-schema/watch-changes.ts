@@ -19,9 +19,9 @@ export interface Change {
  * to the end of the client's statement, where `pg_trigger_depth()` is 1 again.
  */
 export async function watchChanges(client: ClientBase, model: Model): Promise<void> {
+  await forgetWatch(client);
   await client.query(
-    `drop schema if exists watch cascade;
-     create schema watch;
+    `create schema watch;
      create table watch.change (
        at bigint generated always as identity, table_name text, operation text, depth int,
        statement text, row_before jsonb
@@ -34,6 +34,13 @@ export async function watchChanges(client: ClientBase, model: Model): Promise<vo
        return new;
      end $$;
      ${model.tables.map(({ name }) => trigger(name)).join('\n')}`,
+  );
+}
+
+/** Removes what `watchChanges` made, triggers included; idempotent. */
+export async function forgetWatch(client: ClientBase): Promise<void> {
+  await client.query(
+    `set client_min_messages = warning; drop schema if exists watch cascade;`,
   );
 }
 

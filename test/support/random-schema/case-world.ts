@@ -1,0 +1,156 @@
+import { Client } from 'pg';
+import type { Config } from '../../../src/config/config.ts';
+import { parseConfig } from '../../../src/config/load.ts';
+import type { ConfigInput } from '../../../src/config/schema.ts';
+import { HAZARD_TYPES, type Hazard } from '../../../src/domain/hazard.ts';
+import type { PurgeId } from '../../../src/domain/ids.ts';
+import type { Outcome } from '../../../src/domain/outcome.ts';
+import type { Plan } from '../../../src/domain/plan.ts';
+import { findObstacles } from '../../../src/engine/campaign/guards.ts';
+import { prepareCampaign } from '../../../src/engine/campaign/prepare.ts';
+import { runPurge } from '../../../src/engine/run-purge.ts';
+import { enqueueCampaign } from '../../../src/queue/enqueue.ts';
+import {
+  type Actor,
+  composeActor,
+  engineParts,
+  enqueueParts,
+  rulesOf,
+} from '../../../src/runtime/compose.ts';
+import { makeControl } from '../purge-world.ts';
+import { loadCase, readLines, type TableLines } from './database-rows.ts';
+import type { RandomCase } from './model.ts';
+import { type Change, forgetWatch, readChanges, watchChanges } from './watch-changes.ts';
+
+/** What the product did with a case. */
+export type CaseResult = RefusedCase | RunCase;
+
+/** It was refused while it was prepared: nothing was enqueued, nothing changed. */
+export interface RefusedCase {
+  readonly kind: 'refused';
+  readonly plan: Plan;
+  readonly hazards: readonly Hazard[];
+  readonly obstacles: readonly string[];
+}
+
+export interface RunCase {
+  readonly kind: 'ran';
+  readonly plan: Plan;
+  readonly outcome: Outcome;
+  readonly rows: TableLines;
+  /** Batches as the ledger has them. */
+  readonly batches: readonly LedgerBatch[];
+  /** Empty unless they were watched. */
+  readonly changes: readonly Change[];
+}
+
+export interface LedgerBatch {
+  readonly kind: 'delete' | 'clear';
+  /** Without its schema. */
+  readonly table: string;
+  readonly rows: number;
+}
+
+/**
+ * One database, one ledger and one set of connections, in which one case after the other is planned,
+ * enqueued and run by the product: a world for each case would take longer than the case.
+ */
+export class CaseWorld {
+  readonly client: Client;
+  readonly #actor: Actor;
+  readonly #environment: Readonly<Record<string, string>>;
+
+  private constructor(client: Client, actor: Actor, environment: Readonly<Record<string, string>>) {
+    this.client = client;
+    this.#actor = actor;
+    this.#environment = environment;
+  }
+
+  static async open(place: {
+    readonly databaseUrl: string;
+    readonly redisUrl: string;
+  }): Promise<CaseWorld> {
+    const environment = {
+      DATABASE_URL: place.databaseUrl,
+      REDIS_URL: place.redisUrl,
+      ENVIRONMENT: 'test',
+      LOG_LEVEL: 'silent',
+    };
+    const actor = await composeActor(parseConfig(BASE, environment, null), { role: 'property' });
+    const client = new Client({ connectionString: place.databaseUrl });
+    await client.connect();
+    return new CaseWorld(client, actor, environment);
+  }
+
+  /** Loads the case and purges its tenant, every hazard that can be allowed being so. */
+  async purge(found: RandomCase, options: { readonly watched: boolean }): Promise<CaseResult> {
+    await forgetWatch(this.client);
+    await loadCase(this.client, found);
+    if (options.watched) await watchChanges(this.client, found.model);
+    const config = parseConfig(inputOf(found), this.#environment, null);
+    const rules = rulesOf(config);
+    const prepared = await prepareCampaign(
+      { ...this.#actor.prepare, rules },
+      { kind: 'tenants', ids: [found.tenant] },
+    );
+    const obstacles = findObstacles(prepared, HAZARD_TYPES);
+    const { plan, hazards } = prepared;
+    if (obstacles.length > 0) {
+      return { kind: 'refused', plan, hazards, obstacles: obstacles.map(({ message }) => message) };
+    }
+    const campaign = await enqueueCampaign(enqueueParts(this.#actor), prepared, {
+      operator: 'property',
+      allowed: HAZARD_TYPES,
+      kept: [],
+      delayMs: 0,
+    });
+    const [purge] = campaign.purges;
+    if (purge === undefined) throw new Error('nothing was enqueued');
+    const outcome = await this.#run(purge.purgeId, { ...this.#actor, config, rules });
+    return {
+      kind: 'ran',
+      plan,
+      outcome,
+      rows: await readLines(this.client, found.model),
+      batches: await this.#batches(purge.purgeId),
+      changes: options.watched ? await readChanges(this.client) : [],
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.client.end();
+    await this.#actor.close();
+  }
+
+  #run(purgeId: PurgeId, actor: Actor & { readonly config: Config }): Promise<Outcome> {
+    return runPurge(
+      engineParts(actor, () => Promise.resolve()),
+      purgeId,
+      makeControl(),
+    );
+  }
+
+  async #batches(purgeId: PurgeId): Promise<LedgerBatch[]> {
+    const { rows } = await this.client.query(
+      `select kind, split_part(table_name, '.', 2) as table, rows::int as rows
+       from tenant_purge.batch where purge_id = $1 order by id`,
+      [purgeId],
+    );
+    return rows;
+  }
+}
+
+const BASE = { tenant: { table: 'public.tenants', key: 'id' } } as const;
+
+/** The case's settings as the configuration file has them. */
+const inputOf = ({ settings, batching }: RandomCase): ConfigInput => ({
+  tenant: { ...BASE.tenant, columns: [...settings.tenantColumns] },
+  tables: Object.fromEntries(
+    Object.entries(settings.tables).map(([table, { ownedBy }]) => [
+      table,
+      { ownedBy: [...ownedBy] },
+    ]),
+  ),
+  foreignKeys: { ...settings.foreignKeys },
+  batch: { ...batching },
+});
