@@ -73,6 +73,8 @@ export function orderTables(map: SchemaMap, input: OrderInput): Order {
 /** A character that no name in PostgreSQL can have. */
 const SEPARATOR = '\u0000';
 
+const pairOf = (child: TableName, parent: TableName): string => `${child}${SEPARATOR}${parent}`;
+
 /** One edge for each pair of tables: with foreign keys between them, or one on the path of the other. */
 function findEdges(
   map: SchemaMap,
@@ -81,7 +83,6 @@ function findEdges(
   const isDoomed = (table: TableName): boolean => paths.has(table) || also.has(table);
   const pairs = new Map<string, CatalogueForeignKey[]>();
   const edges: OrderEdge[] = [];
-  const pairOf = (child: TableName, parent: TableName): string => `${child}${SEPARATOR}${parent}`;
   for (const key of map.foreignKeys) {
     if (key.child === key.parent || !isDoomed(key.child) || !isDoomed(key.parent)) continue;
     if (key.enforced === false) continue;

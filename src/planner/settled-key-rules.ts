@@ -1,9 +1,10 @@
 import type { TableName } from '../domain/ids.ts';
 import { nearestMatch } from '../domain/near-miss.ts';
 import type { CatalogueForeignKey } from './catalogue.ts';
+import { type Problem, suggestion } from './rule-names.ts';
 import type { ForeignKeyRule, PlanRules } from './rules.ts';
 import { type SchemaMap, sameColumns, sortedBy } from './schema-map.ts';
-import { type Problem, type SettledRules, suggestion } from './settled-rules.ts';
+import type { SettledRules } from './settled-rules.ts';
 
 /** The rules about foreign keys; whatever is wrong with them goes to `problems`. Pure but for that. */
 export function settleKeyRules(

@@ -1,8 +1,8 @@
-import { type ErrorCode, PurgeError } from '../domain/errors.ts';
+import { PurgeError } from '../domain/errors.ts';
 import type { TableName } from '../domain/ids.ts';
-import { nearestMatch } from '../domain/near-miss.ts';
 import type { Guard, TenantTable } from '../domain/plan.ts';
 import type { CatalogueForeignKey, CatalogueTable } from './catalogue.ts';
+import { checkColumn, findTable, missingColumn, type Problem } from './rule-names.ts';
 import type { ForeignKeyRule, PlanRules } from './rules.ts';
 import { columnOf, type SchemaMap } from './schema-map.ts';
 import { settleKeyRules } from './settled-key-rules.ts';
@@ -40,12 +40,6 @@ export interface OwnerEntry {
   readonly when: readonly Guard[];
   /** Table whose primary key they hold though no foreign key says so; null: by key, or the tenant. */
   readonly to: TableName | null;
-}
-
-/** What is wrong with the rules; all of it is reported at once. */
-export interface Problem {
-  readonly code: Extract<ErrorCode, 'TABLE_MISSING' | 'COLUMN_MISSING' | 'CONFIG_INVALID'>;
-  readonly message: string;
 }
 
 const NO_TENANT_REMEDY =
@@ -118,55 +112,6 @@ function settleTenant(table: CatalogueTable, rules: PlanRules, problems: Problem
     testColumn,
   };
 }
-
-/** By the table's name in our form, or by the bare words: `public.Order` finds `public."Order"`. */
-export function findTable(
-  map: SchemaMap,
-  text: string,
-  setting: string,
-  problems: Problem[],
-): CatalogueTable | undefined {
-  const found =
-    map.tables.find((table) => table.name === text) ??
-    map.tables.find((table) => `${table.schema}.${table.relation}` === text);
-  if (found !== undefined) return found;
-  const isView = map.views.some((view) => view === text || view.replaceAll('"', '') === text);
-  const near = nearestMatch(
-    text,
-    map.tables.map((table) => table.name),
-  );
-  problems.push({
-    code: 'TABLE_MISSING',
-    message: isView
-      ? `${setting}: ${text} is a view: name the table that holds the rows.`
-      : `${setting}: there is no table ${text} in the database.${suggestion(near)}`,
-  });
-  return undefined;
-}
-
-export function checkColumn(
-  table: CatalogueTable,
-  setting: string,
-  name: string,
-  problems: Problem[],
-): void {
-  if (columnOf(table, name) !== undefined) return;
-  const names = table.columns.map((column) => column.name);
-  problems.push(missingColumn(setting, name, `${table.name} has none`, names));
-}
-
-const missingColumn = (
-  setting: string,
-  name: string,
-  where: string,
-  candidates: readonly string[],
-): Problem => ({
-  code: 'COLUMN_MISSING',
-  message: `${setting}: there is no column ${name}, ${where}.${suggestion(nearestMatch(name, candidates))}`,
-});
-
-export const suggestion = (near: string | null): string =>
-  near === null ? '' : ` Did you mean ${near}?`;
 
 function problemsError(problems: readonly Problem[], remedy?: string): PurgeError {
   const [first] = problems;

@@ -1,15 +1,9 @@
 import type { TableName } from '../domain/ids.ts';
 import type { CatalogueTable } from './catalogue.ts';
+import { checkColumn, findTable, type Problem } from './rule-names.ts';
 import type { OwnerRule, PlanRules, TableRule } from './rules.ts';
 import { columnOf, type SchemaMap, sameColumns, sortedBy } from './schema-map.ts';
-import {
-  checkColumn,
-  findTable,
-  type OwnerEntry,
-  type Problem,
-  type SettledRules,
-  type Staying,
-} from './settled-rules.ts';
+import type { OwnerEntry, SettledRules, Staying } from './settled-rules.ts';
 
 type SettledTables = Pick<SettledRules, 'kept' | 'staying' | 'asked' | 'owners' | 'conditions'>;
 

@@ -74,7 +74,7 @@ export function questionsOf(plan: Plan, check: ReferenceCheck, crossings: boolea
 /** Rows of the child that go by a rule for one of its keys, or whose reference is overwritten before. */
 function leavingOtherwise(plan: Plan, check: ReferenceCheck): Side[] {
   const also = deleteSteps(plan)
-    .filter((step: DeleteStep) => step.table === check.child)
+    .filter((step) => step.table === check.child)
     .flatMap((step) => step.also);
   const overwritten = plan.levels
     .flatMap(({ steps }) => steps)
@@ -85,7 +85,7 @@ function leavingOtherwise(plan: Plan, check: ReferenceCheck): Side[] {
   return [...also, ...overwritten].map((path) => ({ alias: 'c', path }));
 }
 
-/** FROM and WHERE of a question, for all of the tenants or for one of them. */
+/** FROM and WHERE of a question, `c` the referring row and `p` the one referred to, for all of the tenants or for one of them. */
 export interface Asking {
   readonly from: string;
   readonly where: string;
@@ -94,6 +94,7 @@ export interface Asking {
   readonly parentOwner: string;
 }
 
+/** One asking for all tenants, or one for each where that serves better or nothing else does. */
 export function askings(question: Question, { tenantIds, types }: Scope): Asking[] {
   const paths = [question.picked, ...question.unless].map(({ path }) => path);
   return asksOneByOne(paths, tenantIds)
@@ -160,15 +161,13 @@ function askOne(question: Question, tenantId: TenantId): Asking {
 
 /** As text where the types differ, which the server would not compare; uuids as text cost twice as much. */
 function differ(types: OwnerTypes, left: Owner, right: Owner): string {
-  const isComparable = typeOf(types, left) === typeOf(types, right);
-  const cast = isComparable ? '' : '::text';
+  const type = typeOf(types, left);
+  const cast = type !== null && type === typeOf(types, right) ? '' : '::text';
   return `(${left.key})${cast} is distinct from (${right.key})${cast}`;
 }
 
-const TEXT = 'text';
-
-const typeOf = (types: OwnerTypes, { column: owning }: Owner): string =>
-  owning === null ? TEXT : (types.get(`${owning.table} ${owning.name}`) ?? '');
+const typeOf = (types: OwnerTypes, { column: owning }: Owner): string | null =>
+  owning === null ? 'text' : (types.get(`${owning.table} ${owning.name}`) ?? null);
 
 const otherEnd = ({ alias }: Side): Side['alias'] => (alias === 'p' ? 'c' : 'p');
 

@@ -4,7 +4,6 @@ import type { ClearStep, DeleteStep, Guard, TenantPath, Way } from '../domain/pl
 
 /** `TableName` is quoted already; columns are not. */
 export const column = (name: string): string => pg.escapeIdentifier(name);
-export const columns = (names: readonly string[]): string => names.map(column).join(', ');
 export const literal = (text: string): string => pg.escapeLiteral(text);
 
 /** Array as a literal of no type yet: compared with a column it takes that column's. */

@@ -251,6 +251,35 @@ describe('References between tenants', () => {
   });
 });
 
+it('A reference to several periods of a row of another tenant counts once', async ({ skip }) => {
+  const { rows } = await client.query(
+    "select current_setting('server_version_num')::int as version",
+  );
+  skip(rows[0].version < 180_000, 'PostgreSQL 18 brought foreign keys over periods');
+  const sql = `
+    create extension btree_gist;
+    create table spans (
+      id int, tenant_id text not null references tenants, valid daterange,
+      primary key (id, valid without overlaps));
+    create table uses (
+      id int primary key, tenant_id text not null references tenants, span_id int, valid daterange,
+      foreign key (span_id, period valid) references spans (id, period valid));
+    insert into spans values (1, 't1', '[2020-01-01,2021-01-01)'), (1, 't1', '[2021-01-01,2022-01-01)');
+    insert into uses values
+      (1, 't1', 1, '[2020-06-01,2021-06-01)'), (900, 't2', 1, '[2020-06-01,2021-06-01)')`;
+  const hazards = await given(sql, async () =>
+    hazardsOf([T1], makePlan(await readCatalogue(client), RULES)),
+  );
+  expect(hazards).toEqual([
+    expect.objectContaining({
+      type: 'OUTSIDE_REFERENCE',
+      table: 'public.uses',
+      count: 1,
+      message: expect.stringContaining('id = 900 (of tenant t2, to tenant t1)'),
+    }),
+  ]);
+});
+
 describe('A rule for references of others', () => {
   it('clears them, and says how many', async () => {
     const hazards = await given("insert into labels values (900, 'loose', null, 1)", () =>

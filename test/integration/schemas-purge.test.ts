@@ -53,26 +53,32 @@ describe.each(applications)('tenants of %s', (application) => {
     await expectCleanPurges(filled, await filled.settle(owning, tenants));
   });
 
-  it.runIf(mayCross(application))('stay while rows of others refer to theirs, and go once these references are cleared', async () => {
-    await using filled = await PurgeCase.open(template, { edges: 'strict', cross: 40 });
-    const soft = withKeys(filled.bareSettings, softTenantKeys(template.graph), 'set-null');
-    const settings = await filled.settle(soft, []);
-    const before = await filled.survey();
-    const outside = outsideRows(before, { tenants });
-    const hazards = outsideHazards(template.facts, await filled.hazards(settings, tenants));
-    const counts = new Map([...hazards].map(([name, { count }]) => [name, count]));
+  it.runIf(mayCross(application))(
+    'stay while rows of others refer to theirs, and go once these references are cleared',
+    async () => {
+      await using filled = await PurgeCase.open(template, { edges: 'strict', cross: 40 });
+      const soft = withKeys(filled.bareSettings, softTenantKeys(template.graph), 'set-null');
+      const settings = await filled.settle(soft, []);
+      const before = await filled.survey();
+      const outside = outsideRows(before, { tenants });
+      const hazards = outsideHazards(template.facts, await filled.hazards(settings, tenants));
+      const counts = new Map([...hazards].map(([name, { count }]) => [name, count]));
 
-    expect(counts.size).toBeGreaterThan(0);
-    expect(counts).toEqual(crossingCounts(filled.filled, { tenants }));
-    expect(counts).toEqual(new Map([...outside].map(([name, rows]) => [name, rows.length])));
-    for (const [name, hazard] of hazards) {
-      expect(namesRows(hazard, outside.get(name) ?? []), hazard.message).toBe(true);
-    }
-    expect(await enqueueByCommand(filled, settings)).toEqual({ exitCode: 3, code: 'HAZARD_BLOCKS' });
-    expect((await filled.survey()).totals).toEqual(before.totals);
+      expect(counts.size).toBeGreaterThan(0);
+      expect(counts).toEqual(crossingCounts(filled.filled, { tenants }));
+      expect(counts).toEqual(new Map([...outside].map(([name, rows]) => [name, rows.length])));
+      for (const [name, hazard] of hazards) {
+        expect(namesRows(hazard, outside.get(name) ?? []), hazard.message).toBe(true);
+      }
+      expect(await enqueueByCommand(filled, settings)).toEqual({
+        exitCode: 3,
+        code: 'HAZARD_BLOCKS',
+      });
+      expect((await filled.survey()).totals).toEqual(before.totals);
 
-    await expectCleanPurges(filled, await filled.settle(settings, tenants));
-  });
+      await expectCleanPurges(filled, await filled.settle(settings, tenants));
+    },
+  );
 });
 
 /** In kratos every nullable key cascades or carries a column of the tenant's own. */

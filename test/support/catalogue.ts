@@ -135,8 +135,9 @@ export const plan = (
 export const levelLines = (from: Plan): string[] =>
   from.levels.map(({ name, steps }) => `${name}: ${steps.map(stepText).join(' ')}`);
 
+const relationOf = (name: string): string => name.replace('public.', '');
+
 function stepText(step: PlanStep): string {
-  const relationOf = (name: string): string => name.replace('public.', '');
   switch (step.kind) {
     case 'delete':
       return relationOf(step.table);

@@ -77,6 +77,8 @@ export function useScenarios(): (sql: string, options?: ScenarioOptions) => Prom
   });
   afterAll(() => template.drop());
   return async (sql, { smallPurgeRows = BY_BATCHES, config = {} } = {}) => {
+    await world?.close();
+    world = null;
     world = await createWorld({
       template: template.name,
       config: { ...config, redis: { keys: [] }, batch: { smallPurgeRows, maxRows: 4 } },

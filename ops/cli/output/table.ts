@@ -27,7 +27,7 @@ const CHARS = {
 const GAP = 2;
 const WIDTH_MIN = 8;
 
-/** A table no wider than `columns`: the widest columns break their cells. */
+/** A table no wider than `columns`: the widest columns break their cells, names if need be at dots. */
 export function renderTable(
   head: readonly TableColumn[],
   rows: readonly (readonly string[])[],
@@ -36,6 +36,9 @@ export function renderTable(
   const widths = fitWidths(
     head.map((column, index) =>
       Math.max(widthOf(column.head), ...rows.map((row) => widthOf(row[index] ?? ''))),
+    ),
+    head.map((column, index) =>
+      Math.max(widthOfPieces(column.head), ...rows.map((row) => widthOfPieces(row[index] ?? ''))),
     ),
     columns,
   );
@@ -61,7 +64,7 @@ export function renderTable(
 }
 
 /**
- * Breaks what is too wide, at a blank where there is one. Our own, because the table's counts the
+ * Breaks what is too wide, at a blank where there is one, else after a dot. Our own, because the table's counts the
  * codes of colours as letters; coloured cells are short words and stay whole.
  */
 const breakCells = (cells: readonly string[], widths: readonly number[]): string[] =>
@@ -72,7 +75,8 @@ const breakCells = (cells: readonly string[], widths: readonly number[]): string
     let rest = cell;
     while (rest.length > width) {
       const blank = rest.lastIndexOf(' ', width);
-      const end = blank > 0 ? blank : width;
+      const dot = rest.lastIndexOf('.', width - 1) + 1;
+      const end = blank > 0 ? blank : dot > 0 ? dot : width;
       lines.push(rest.slice(0, end));
       rest = rest.slice(end).trimStart();
     }
@@ -82,17 +86,30 @@ const breakCells = (cells: readonly string[], widths: readonly number[]): string
 const widthOf = (cell: string): number =>
   Math.max(...cell.split('\n').map((line) => stripVTControlCharacters(line).length));
 
-function fitWidths(natural: readonly number[], columns: number): number[] {
+/** The longest piece that is better not broken. */
+const widthOfPieces = (cell: string): number =>
+  Math.max(...cell.split(/\s|(?<=\.)/).map((piece) => stripVTControlCharacters(piece).length));
+
+/** The widest columns give way first: down to their longest piece, and further only where it must be. */
+function fitWidths(
+  natural: readonly number[],
+  pieces: readonly number[],
+  columns: number,
+): number[] {
   const widths = [...natural];
-  let excess = widths.reduce((sum, width) => sum + width + GAP, -GAP) - columns;
-  while (excess > 0) {
-    const widest = Math.max(...widths);
-    if (widest <= WIDTH_MIN) break;
-    const index = widths.indexOf(widest);
-    const next = Math.max(WIDTH_MIN, ...widths.filter((width) => width < widest));
-    const cut = Math.min(excess, Math.max(1, widest - next));
-    widths[index] = widest - cut;
-    excess -= cut;
+  for (const floors of [pieces, widths.map(() => 0)]) {
+    const floorOf = (index: number): number => Math.max(WIDTH_MIN, floors[index] ?? 0);
+    let excess = widths.reduce((sum, width) => sum + width + GAP, -GAP) - columns;
+    while (excess > 0) {
+      const open = widths.filter((width, index) => width > floorOf(index));
+      if (open.length === 0) break;
+      const widest = Math.max(...open);
+      const index = widths.findIndex((width, at) => width === widest && width > floorOf(at));
+      const next = Math.max(floorOf(index), ...widths.filter((width) => width < widest));
+      const cut = Math.min(excess, Math.max(1, widest - next));
+      widths[index] = widest - cut;
+      excess -= cut;
+    }
   }
   return widths;
 }

@@ -104,13 +104,15 @@ export async function prepareCampaign(
 
 /** A circle that goes in one statement weighs as much as the largest tenant has rows in it. */
 function withLargestTenant(plan: Plan, tenants: readonly CountedTenant[]): Hazard[] {
-  const tablesOf = new Map(
-    plan.levels
-      .flatMap(({ steps }) => steps)
-      .flatMap((step) =>
-        step.kind === 'component' ? [[step.table, step.deletes.map(({ table }) => table)]] : [],
-      ) as [TableName, TableName[]][],
-  );
+  const tablesOf = new Map<TableName, TableName[]>();
+  for (const step of plan.levels.flatMap(({ steps }) => steps)) {
+    if (step.kind === 'component') {
+      tablesOf.set(
+        step.table,
+        step.deletes.map(({ table }) => table),
+      );
+    }
+  }
   return plan.hazards.map((hazard) => {
     const tables = hazard.table === null ? undefined : tablesOf.get(hazard.table);
     if (hazard.type !== 'CYCLE_IN_ONE_STATEMENT' || tables === undefined) return hazard;

@@ -156,7 +156,6 @@ describe.each(SIZES)('%s', (_, smallPurgeRows) => {
          where table_name = 'public.nodes' and kind = 'delete'`,
       );
       if (smallPurgeRows === 0) expect(batches).toBeGreaterThan(5);
-      if (action !== 'on delete cascade') await scenario.world.close();
     }
   });
 

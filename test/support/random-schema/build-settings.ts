@@ -86,7 +86,9 @@ function ruleReferences({ model, seedOfKey }: BuiltModel, start: Settings): Sett
         (name) => !fixed.has(name) && !isMandatory(tableOf(model, key.child), [name]),
       );
       const rule = ruleOfSeed(seedOfKey.get(`${key.child}.${key.name}`)?.rule ?? 2, isClearable);
-      if (rule !== null) rules.push([key, rule]);
+      // No rule deletes tenants.
+      const mayDelete = key.child !== TENANT_TABLE;
+      if (rule !== null) rules.push([key, rule === 'delete' && !mayDelete ? 'refuse' : rule]);
     }
   }
   return withRules(start, rules);

@@ -40,6 +40,7 @@ export interface RunCase {
   readonly rows: TableLines;
   /** Batches as the ledger has them. */
   readonly batches: readonly LedgerBatch[];
+  readonly watched: boolean;
   /** Empty unless they were watched. */
   readonly changes: readonly Change[];
 }
@@ -113,6 +114,7 @@ export class CaseWorld {
       outcome,
       rows: await readLines(this.client, found.model),
       batches: await this.#batches(purge.purgeId),
+      watched: options.watched,
       changes: options.watched ? await readChanges(this.client) : [],
     };
   }

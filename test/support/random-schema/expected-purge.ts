@@ -49,20 +49,27 @@ export interface Reason {
 export interface ClearedRow {
   readonly table: string;
   readonly columns: readonly string[];
+  /** References that are cleared so, one or more. */
+  readonly references: number;
   readonly before: Row;
   readonly after: Row;
 }
 
 /** Pure. What the purge of the case's tenant must do, or why it must not. */
-export function expectPurge(found: RandomCase): ExpectedPurge {
+export function expectPurge(
+  found: RandomCase,
+  /** By which ways the rows of these tables are somebody's, in place of those found here. */
+  given: { readonly ways: Ownership['ways'] } = { ways: new Map() },
+): ExpectedPurge {
   const { model, data, settings } = found;
-  const ownership = findOwnership(model, settings);
+  const ruled = findOwnership(model, settings);
+  const ownership = { ...ruled, ways: new Map([...ruled.ways, ...given.ways]) };
   const mustRefuse: Reason[] = [
     ...[...ownership.ambiguous.keys()].map((table) => reason('OWNER_AMBIGUOUS', table)),
     ...[...ownership.unclear.keys()].map((table) => reason('OWNER_UNCLEAR', table)),
   ];
   const mayRefuse: Reason[] = [...ownership.open].map((table) => reason('OWNER_OPEN', table));
-  const owners = new OwnerOf(model, data, ownership);
+  const owners = new OwnerOf(data, ownership);
   const doomed = new Set<Row>();
   for (const { name } of model.tables) {
     for (const row of rowsOf(data, name)) {
@@ -76,7 +83,7 @@ export function expectPurge(found: RandomCase): ExpectedPurge {
     outside.filter(({ key }) => ruleOf(key) === 'delete').map(({ from }) => from),
   );
 
-  const cleared = new Map<Row, { readonly table: string; readonly columns: Set<string> }>();
+  const cleared = new Map<Row, Clearing>();
   for (const { key, from } of outside) {
     const goesAnyway = also.has(from);
     switch (ruleOf(key)) {
@@ -85,9 +92,9 @@ export function expectPurge(found: RandomCase): ExpectedPurge {
       case 'set-null': {
         if (goesAnyway) break;
         const columns = clearableColumns(model, ownership, key);
-        const known = cleared.get(from) ?? { table: key.child, columns: new Set() };
+        const known = cleared.get(from) ?? { table: key.child, columns: new Set(), references: 0 };
         for (const column of columns ?? []) known.columns.add(column);
-        cleared.set(from, known);
+        cleared.set(from, { ...known, references: known.references + 1 });
         break;
       }
       default:
@@ -109,6 +116,12 @@ export function expectPurge(found: RandomCase): ExpectedPurge {
   return { mustRefuse, mayRefuse, ownership, ...applyTo(data, gone, cleared) };
 }
 
+interface Clearing {
+  readonly table: string;
+  readonly columns: Set<string>;
+  readonly references: number;
+}
+
 const reason = (kind: Reason['kind'], table: string, key?: ForeignKey): Reason => ({
   kind,
   table,
@@ -118,7 +131,7 @@ const reason = (kind: Reason['kind'], table: string, key?: ForeignKey): Reason =
 function applyTo(
   data: Data,
   gone: ReadonlySet<Row>,
-  cleared: ReadonlyMap<Row, { readonly table: string; readonly columns: ReadonlySet<string> }>,
+  cleared: ReadonlyMap<Row, Clearing>,
 ): Pick<ExpectedPurge, 'rows' | 'deleted' | 'cleared'> {
   const after = (row: Row): Row => {
     const columns = cleared.get(row)?.columns ?? [];
@@ -134,9 +147,10 @@ function applyTo(
   return {
     rows,
     deleted,
-    cleared: [...cleared].map(([before, { table, columns }]) => ({
+    cleared: [...cleared].map(([before, { table, columns, references }]) => ({
       table,
       columns: [...columns],
+      references,
       before,
       after: after(before),
     })),
@@ -145,13 +159,11 @@ function applyTo(
 
 /** Finds whose each row is: the first way for which it has values decides. */
 class OwnerOf {
-  readonly #model: Model;
   readonly #data: Data;
   readonly #ownership: Ownership;
   readonly #known = new Map<Row, string | null>();
 
-  constructor(model: Model, data: Data, ownership: Ownership) {
-    this.#model = model;
+  constructor(data: Data, ownership: Ownership) {
     this.#data = data;
     this.#ownership = ownership;
   }
@@ -173,8 +185,8 @@ class OwnerOf {
         if (value !== undefined && value !== null) return value;
         continue;
       }
-      const parent = referredRow(this.#model, this.#data, way.key, row);
-      if (parent !== null) return this.find(way.key.parent, parent);
+      const parent = referredRow(this.#data, way, row);
+      if (parent !== null) return this.find(way.parent, parent);
     }
     return null;
   }
@@ -189,19 +201,22 @@ interface Reference {
 const findReferences = (model: Model, data: Data): Reference[] =>
   foreignKeysOf(model).flatMap((key) =>
     rowsOf(data, key.child).flatMap((from) => {
-      const to = referredRow(model, data, key, from);
+      const to = referredRow(data, key, from);
       return to === null ? [] : [{ key, from, to }];
     }),
   );
 
+/** A foreign key, or the way along one. */
+type Join = Pick<ForeignKey, 'columns' | 'parent' | 'referencedColumns'>;
+
 /** @throws Error where the reference dangles: then the case itself is wrong */
-function referredRow(model: Model, data: Data, key: ForeignKey, row: Row): Row | null {
+function referredRow(data: Data, key: Join, row: Row): Row | null {
   const values = fullValues(row, key.columns);
   if (values === null) return null;
-  const found = rowsOf(data, tableOf(model, key.parent).name).find((parent) =>
+  const found = rowsOf(data, key.parent).find((parent) =>
     key.referencedColumns.every((column, index) => parent[column] === values[index]),
   );
-  if (found === undefined) throw new Error(`${key.name} dangles: ${JSON.stringify(row)}`);
+  if (found === undefined) throw new Error(`a reference to ${key.parent} dangles: ${JSON.stringify(row)}`);
   return found;
 }
 

@@ -46,7 +46,8 @@ export interface ColumnWay extends AnyWay {
 
 export interface KeyWay extends AnyWay {
   readonly kind: 'key';
-  readonly key: ForeignKey;
+  readonly parent: string;
+  readonly referencedColumns: readonly string[];
 }
 
 /** How good a way is beside its rank: less is better, `nullable` first. */
@@ -122,7 +123,8 @@ function candidateWays(model: Model, settings: Settings, table: Table): Way[] {
           (key.parent === TENANT_TABLE || mandatory || key.onDelete === 'CASCADE')));
     if (!owns) continue;
     const rank = isConfigured ? 0 : key.parent === TENANT_TABLE ? 1 : 3;
-    ways.push({ kind: 'key', rank, key, columns: key.columns, nullable: !mandatory });
+    const { parent, referencedColumns, columns } = key;
+    ways.push({ kind: 'key', rank, parent, referencedColumns, columns, nullable: !mandatory });
   }
   const names = tenantColumnNames(model, settings);
   for (const column of table.columns) {
@@ -189,7 +191,7 @@ function settleBest(candidates: ReadonlyMap<string, readonly Way[]>): Map<string
 function costedWays(ways: readonly Way[], settled: ReadonlyMap<string, Settled>): Settled[] {
   return ways
     .flatMap((way) => {
-      const beyond = way.kind === 'column' ? TENANT_COST : costOfParent(way.key, settled);
+      const beyond = way.kind === 'column' ? TENANT_COST : costOfParent(way, settled);
       if (beyond === undefined) return [];
       const cost = { nullable: way.nullable || beyond.nullable, length: beyond.length + 1 };
       return [{ way, cost }];
@@ -197,7 +199,7 @@ function costedWays(ways: readonly Way[], settled: ReadonlyMap<string, Settled>)
     .sort((left, right) => left.way.rank - right.way.rank || compareCost(left.cost, right.cost));
 }
 
-function costOfParent(key: ForeignKey, settled: ReadonlyMap<string, Settled>): Cost | undefined {
+function costOfParent(key: KeyWay, settled: ReadonlyMap<string, Settled>): Cost | undefined {
   if (key.parent !== TENANT_TABLE) return settled.get(key.parent)?.cost;
   // By way of another unique column of the tenant table it takes one step more.
   return key.referencedColumns.includes(TENANT_KEY) ? TENANT_COST : { nullable: false, length: 1 };
@@ -218,7 +220,7 @@ function addFallbacks(options: {
     const known = ways.get(table) ?? [];
     if (known.at(-1)?.nullable !== true) return;
     if (known.some(({ columns }) => sameColumns(columns, way.columns))) continue;
-    if (way.kind === 'key' && dependsOn(way.key.parent, table, ways)) {
+    if (way.kind === 'key' && dependsOn(way.parent, table, ways)) {
       open.add(table);
       continue;
     }
@@ -244,7 +246,7 @@ function dependsOn(
   if (seen.has(from)) return false;
   seen.add(from);
   return (ways.get(from) ?? []).some(
-    (way) => way.kind === 'key' && dependsOn(way.key.parent, on, ways, seen),
+    (way) => way.kind === 'key' && dependsOn(way.parent, on, ways, seen),
   );
 }
 

@@ -98,7 +98,7 @@ export class PurgeCase {
   }
 
   get bareSettings(): PurgeSettings {
-    return bareSettings(this.#template.facts, this.#template.virtual);
+    return bareSettings(this.#template.facts);
   }
 
   survey(): Promise<Survey> {

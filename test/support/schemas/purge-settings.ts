@@ -11,13 +11,15 @@ export type PurgeSettings = {
   readonly allow: string[];
 };
 
-/** Nothing but the tenant table, and the tenant columns that the facts name. */
-export function bareSettings(facts: SchemaFacts, virtual: boolean): PurgeSettings {
+/** Nothing but the tenant table, and names of tenant columns that no foreign key gives away. */
+export function bareSettings(facts: SchemaFacts): PurgeSettings {
+  const table = keyOf(facts.tenantRoot);
+  const known = facts.foreignKeys
+    .filter(({ from, to }) => keyOf(to) === table && from.columns.length === 1)
+    .flatMap(({ from }) => from.columns);
+  const columns = (facts.tenantColumns ?? []).filter((name) => !known.includes(name));
   return {
-    tenant: {
-      table: keyOf(facts.tenantRoot),
-      columns: virtual ? [...(facts.tenantColumns ?? [])] : [],
-    },
+    tenant: { table, columns },
     tables: {},
     foreignKeys: {},
     allow: [],

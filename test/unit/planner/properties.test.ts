@@ -9,7 +9,7 @@ import {
   tablesOnPath,
 } from '../../../src/domain/plan.ts';
 import { makePlan } from '../../../src/planner/make-plan.ts';
-import { shuffled, type World, worlds } from './random-catalogues.ts';
+import { shuffled, type World, worlds } from '../../support/random-catalogues.ts';
 
 const planOf = ({ found, settings }: World): Plan => makePlan(found, settings);
 

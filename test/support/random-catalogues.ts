@@ -1,11 +1,7 @@
 import * as fc from 'fast-check';
-import type {
-  Catalogue,
-  CatalogueForeignKey,
-  DeleteAction,
-} from '../../../src/planner/catalogue.ts';
-import type { ForeignKeyRule, PlanRules } from '../../../src/planner/rules.ts';
-import { catalogue, key, rules, table } from '../../support/catalogue.ts';
+import type { Catalogue, CatalogueForeignKey, DeleteAction } from '../../src/planner/catalogue.ts';
+import type { ForeignKeyRule, PlanRules } from '../../src/planner/rules.ts';
+import { catalogue, key, rules, table } from './catalogue.ts';
 
 /** A catalogue with rules that suit it. */
 export interface World {
