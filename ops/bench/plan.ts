@@ -1,7 +1,7 @@
 import { Client } from 'pg';
 import { makePlan } from '../../src/planner/make-plan.ts';
 import type { PlanRules } from '../../src/planner/rules.ts';
-import { readCatalogue } from '../../src/postgres/catalogue-reader.ts';
+import { readCatalogue } from '../../src/postgres/catalogue/catalogue-reader.ts';
 import { inTransaction, openDatabase, READ_ONLY } from '../../src/postgres/database.ts';
 import { median, round, timed } from './measure.ts';
 import { planSchema } from './plan-schema.ts';

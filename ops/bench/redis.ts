@@ -5,7 +5,7 @@ import { noFailpoint } from '../../src/engine/failpoints.ts';
 import { LivePlan } from '../../src/engine/live-plan.ts';
 import { sweepIfDue } from '../../src/engine/sweep.ts';
 import { makePlan } from '../../src/planner/make-plan.ts';
-import { readCatalogue } from '../../src/postgres/catalogue-reader.ts';
+import { readCatalogue } from '../../src/postgres/catalogue/catalogue-reader.ts';
 import { SweepStore } from '../../src/postgres/ledger/sweeps.ts';
 import type { Redis } from '../../src/redis/connect.ts';
 import { plantRedisIdentity } from '../../src/redis/identity.ts';

@@ -3,7 +3,7 @@ import type { Hazard } from '../domain/hazard.ts';
 import type { TenantId } from '../domain/ids.ts';
 import type { Plan } from '../domain/plan.ts';
 import type { PurgeRecord } from '../domain/records.ts';
-import { dataHazards, descendantHazards } from '../planner/data-hazards.ts';
+import { dataHazards, descendantHazards } from '../planner/hazards/data-hazards.ts';
 import { findDescendants } from './campaign/tenant-tree.ts';
 import type { EngineParts } from './parts.ts';
 

@@ -2,7 +2,7 @@ import type { TableName } from '../domain/ids.ts';
 
 /**
  * What the planner knows of a database: plain facts, read in a handful of queries by
- * `src/postgres/catalogue-reader.ts`, or written down by a test.
+ * `src/postgres/catalogue/catalogue-reader.ts`, or written down by a test.
  */
 export interface Catalogue {
   readonly tables: readonly CatalogueTable[];

@@ -2,20 +2,26 @@ import type { Hazard, HazardSeverity } from '../domain/hazard.ts';
 import type { TableName } from '../domain/ids.ts';
 import type { Plan, TenantPath } from '../domain/plan.ts';
 import type { Catalogue } from './catalogue.ts';
-import { findFixedColumns } from './clear-columns.ts';
-import { fingerprintOf, planFacts } from './fingerprint.ts';
-import { findTableHazards, plannedTables } from './hazards.ts';
-import { findKeyHazards } from './key-hazards.ts';
-import { orderTables } from './order.ts';
-import { findOrderHazards } from './order-hazards.ts';
-import { findOwners, type Ownership } from './ownership.ts';
-import { findTenantPartitions } from './partitions.ts';
-import { type Doomed, findReferences, isTreeKey, referringRows, ruleOf } from './references.ts';
+import { fingerprintOf, planFacts } from './explain/fingerprint.ts';
+import { findKeyHazards } from './hazards/key-hazards.ts';
+import { findTenantPartitions } from './hazards/partitions.ts';
+import {
+  type Doomed,
+  findReferences,
+  isTreeKey,
+  referringRows,
+  ruleOf,
+} from './hazards/references.ts';
+import { findTableHazards, plannedTables } from './hazards/table-hazards.ts';
+import { findFixedColumns } from './order/clear-columns.ts';
+import { orderTables } from './order/order.ts';
+import { findOrderHazards } from './order/order-hazards.ts';
+import { makeLevels } from './order/steps.ts';
+import { findOwners, type Ownership } from './ownership/ownership.ts';
+import { findStayingHazards } from './ownership/staying.ts';
+import { type SettledRules, settleRules } from './rules/settled-rules.ts';
 import type { PlanRules } from './rules.ts';
 import { compareText, mapSchema, type SchemaMap } from './schema-map.ts';
-import { type SettledRules, settleRules } from './settled-rules.ts';
-import { findStayingHazards } from './staying.ts';
-import { makeLevels } from './steps.ts';
 
 /**
  * Decides what a purge deletes, in which order, and what stands in its way. The same facts give the

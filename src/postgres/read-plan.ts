@@ -4,8 +4,8 @@ import type { TableName } from '../domain/ids.ts';
 import type { Plan } from '../domain/plan.ts';
 import { makePlan } from '../planner/make-plan.ts';
 import type { PlanRules } from '../planner/rules.ts';
-import { readCatalogue } from './catalogue-reader.ts';
-import { column, literal } from './row-predicate.ts';
+import { readCatalogue } from './catalogue/catalogue-reader.ts';
+import { column, literal } from './rows/row-predicate.ts';
 import { readFault } from './sqlstate.ts';
 
 /**

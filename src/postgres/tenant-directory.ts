@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { asTenantId, type TenantId } from '../domain/ids.ts';
 import type { Plan, TenantTable } from '../domain/plan.ts';
-import { column } from './row-predicate.ts';
+import { column } from './rows/row-predicate.ts';
 
 /** A tenant as the tenant table has it. */
 export interface Tenant {

@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.ts';
 import { remedyOf, toPurgeError } from '../domain/errors.ts';
 import { makePlan } from '../planner/make-plan.ts';
-import { readCatalogue } from '../postgres/catalogue-reader.ts';
+import { readCatalogue } from '../postgres/catalogue/catalogue-reader.ts';
 import { type Database, inTransaction, openDatabase, READ_ONLY } from '../postgres/database.ts';
 import { readDatabaseFitness } from '../postgres/fitness.ts';
 import { ledgerVersion } from '../postgres/migrate.ts';

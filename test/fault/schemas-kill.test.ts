@@ -17,11 +17,11 @@ it.each(['concourse', 'hatchet', 'lago'] as const)(
   'a tenant of %s goes as it should though worker after worker is killed in the middle',
   async (application) => {
     await using template = await makeSchemaTemplate(application);
-    await using filled = await PurgeCase.open(template, { edges: 'strict', cross: 40 });
-    const soft = withKeys(filled.bareSettings, softTenantKeys(template.graph), 'set-null');
-    const world = await filled.start(await filled.settle(soft, [tenant]));
-    const before = await filled.survey();
-    const purge = await world.enqueueOne(filled.tenantId(tenant));
+    await using schema = await PurgeCase.open(template, { edges: 'strict', cross: 40 });
+    const soft = withKeys(schema.bareSettings, softTenantKeys(template.graph), 'set-null');
+    const world = await schema.start(await schema.settle(soft, [tenant]));
+    const before = await schema.survey();
+    const purge = await world.enqueueOne(schema.tenantId(tenant));
     for (const failpoint of kills) {
       const worker = await world.spawnWorker({ failpoint });
       expect(await worker.exited, failpoint).toEqual({ code: null, signal: 'SIGKILL' });
@@ -29,7 +29,7 @@ it.each(['concourse', 'hatchet', 'lago'] as const)(
     expect(Object.keys(await rowsInLedger(world, purge.id)).length).toBeGreaterThan(1);
     world.startWorker();
     await world.untilStatus(purge.id, 'completed', 60_000);
-    expect(compareSurveys(before, await filled.survey(), { purged: [tenant] })).toEqual([]);
+    expect(compareSurveys(before, await schema.survey(), { purged: [tenant] })).toEqual([]);
     expect(await rowsInLedger(world, purge.id)).toEqual(rowsOf(before, tenant));
   },
   180_000,

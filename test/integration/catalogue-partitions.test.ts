@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseListBound } from '../../src/postgres/catalogue-partitions.ts';
+import { parseListBound } from '../../src/postgres/catalogue/catalogue-partitions.ts';
 import {
   type CatalogueDatabase,
   openCatalogueDatabase,

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readCatalogue } from '../../src/postgres/catalogue-reader.ts';
+import { readCatalogue } from '../../src/postgres/catalogue/catalogue-reader.ts';
 import { type CatalogueDatabase, openCatalogueDatabase } from '../support/catalogue-database.ts';
 
 const TABLES = 1_000;

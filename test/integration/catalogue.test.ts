@@ -6,7 +6,7 @@ import { configSchema } from '../../src/config/schema.ts';
 import { deleteSteps, describePath } from '../../src/domain/plan.ts';
 import type { Catalogue } from '../../src/planner/catalogue.ts';
 import { makePlan } from '../../src/planner/make-plan.ts';
-import { readCatalogue } from '../../src/postgres/catalogue-reader.ts';
+import { readCatalogue } from '../../src/postgres/catalogue/catalogue-reader.ts';
 import { tableName } from '../../src/postgres/table-name.ts';
 import { hazardLines, rules } from '../support/catalogue.ts';
 import {

@@ -3,12 +3,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Hazard } from '../../src/domain/hazard.ts';
 import { asTenantId, type TenantId } from '../../src/domain/ids.ts';
 import { deleteSteps, type Plan } from '../../src/domain/plan.ts';
-import { dataHazards } from '../../src/planner/data-hazards.ts';
+import { dataHazards } from '../../src/planner/hazards/data-hazards.ts';
 import { makePlan } from '../../src/planner/make-plan.ts';
 import type { PlanRules } from '../../src/planner/rules.ts';
-import { readCatalogue } from '../../src/postgres/catalogue-reader.ts';
-import { readReferences } from '../../src/postgres/reference-reader.ts';
-import { countPerTenant } from '../../src/postgres/row-counts.ts';
+import { readCatalogue } from '../../src/postgres/catalogue/catalogue-reader.ts';
+import { readReferences } from '../../src/postgres/rows/reference-reader.ts';
+import { countPerTenant } from '../../src/postgres/rows/row-counts.ts';
 import { createDatabase, type TestDatabase } from '../support/postgres.ts';
 
 /**

@@ -43,40 +43,40 @@ describe.each(applications)('tenants of %s', (application) => {
   afterAll(() => template?.[Symbol.asyncDispose]());
 
   it('go with all their rows and no other, once the hazards are answered', async () => {
-    await using filled = await PurgeCase.open(template, { edges: 'strict' });
-    await expectCleanPurges(filled, await filled.settle(filled.bareSettings, tenants));
+    await using schema = await PurgeCase.open(template, { edges: 'strict' });
+    await expectCleanPurges(schema, await schema.settle(schema.bareSettings, tenants));
   });
 
   it('go with what soft keys own, too, where the settings say so', async () => {
-    await using filled = await PurgeCase.open(template, { edges: 'all' });
-    const owning = withKeys(filled.bareSettings, owningSoftKeys(template.graph), 'own');
-    await expectCleanPurges(filled, await filled.settle(owning, tenants));
+    await using schema = await PurgeCase.open(template, { edges: 'all' });
+    const owning = withKeys(schema.bareSettings, owningSoftKeys(template.graph), 'own');
+    await expectCleanPurges(schema, await schema.settle(owning, tenants));
   });
 
   it.runIf(mayCross(application))(
     'stay while rows of others refer to theirs, and go once these references are cleared',
     async () => {
-      await using filled = await PurgeCase.open(template, { edges: 'strict', cross: 40 });
-      const soft = withKeys(filled.bareSettings, softTenantKeys(template.graph), 'set-null');
-      const settings = await filled.settle(soft, []);
-      const before = await filled.survey();
+      await using schema = await PurgeCase.open(template, { edges: 'strict', cross: 40 });
+      const soft = withKeys(schema.bareSettings, softTenantKeys(template.graph), 'set-null');
+      const settings = await schema.settle(soft, []);
+      const before = await schema.survey();
       const outside = outsideRows(before, { tenants });
-      const hazards = outsideHazards(template.facts, await filled.hazards(settings, tenants));
+      const hazards = outsideHazards(template.facts, await schema.hazards(settings, tenants));
       const counts = new Map([...hazards].map(([name, { count }]) => [name, count]));
 
       expect(counts.size).toBeGreaterThan(0);
-      expect(counts).toEqual(crossingCounts(filled.filled, { tenants }));
+      expect(counts).toEqual(crossingCounts(schema.filled, { tenants }));
       expect(counts).toEqual(new Map([...outside].map(([name, rows]) => [name, rows.length])));
       for (const [name, hazard] of hazards) {
         expect(namesRows(hazard, outside.get(name) ?? []), hazard.message).toBe(true);
       }
-      expect(await enqueueByCommand(filled, settings)).toEqual({
+      expect(await enqueueByCommand(schema, settings)).toEqual({
         exitCode: 3,
         code: 'HAZARD_BLOCKS',
       });
-      expect((await filled.survey()).totals).toEqual(before.totals);
+      expect((await schema.survey()).totals).toEqual(before.totals);
 
-      await expectCleanPurges(filled, await filled.settle(settings, tenants));
+      await expectCleanPurges(schema, await schema.settle(settings, tenants));
     },
   );
 });
@@ -87,28 +87,28 @@ function mayCross(application: Application): boolean {
 }
 
 /** Purges the tenants, then one of them again. */
-async function expectCleanPurges(filled: PurgeCase, settings: PurgeSettings): Promise<void> {
-  const before = await filled.survey();
-  const world = await filled.start(settings);
-  const first = await purgeAtOnce(world, filled.tenantId(atOnce));
-  const second = await purgeByBatches(world, filled.tenantId(byBatches));
-  expect(compareSurveys(before, await filled.survey(), { purged: tenants })).toEqual([]);
+async function expectCleanPurges(schema: PurgeCase, settings: PurgeSettings): Promise<void> {
+  const before = await schema.survey();
+  const world = await schema.start(settings);
+  const first = await purgeAtOnce(world, schema.tenantId(atOnce));
+  const second = await purgeByBatches(world, schema.tenantId(byBatches));
+  expect(compareSurveys(before, await schema.survey(), { purged: tenants })).toEqual([]);
   expect(await rowsInLedger(world, first)).toEqual(rowsOf(before, atOnce));
   expect(await rowsInLedger(world, second)).toEqual(rowsOf(before, byBatches));
 
-  const again = await purgeByBatches(world, filled.tenantId(byBatches));
+  const again = await purgeByBatches(world, schema.tenantId(byBatches));
   expect(await rowsInLedger(world, again)).toEqual({});
 }
 
 /** What `enqueue` answers with these settings. */
-async function enqueueByCommand(filled: PurgeCase, settings: PurgeSettings) {
+async function enqueueByCommand(schema: PurgeCase, settings: PurgeSettings) {
   const folder = mkdtempSync(join(tmpdir(), 'schemas-'));
   try {
     writeFileSync(join(folder, 'purge.config.json'), JSON.stringify(settings));
-    const ids = tenants.map((tenant) => filled.tenantId(tenant));
+    const ids = tenants.map((tenant) => schema.tenantId(tenant));
     const { exitCode, document } = await runForJson(
       ['enqueue', '--tenant', ...ids, '--no-archive', '--confirm', `DELETE ${ids.length} TENANTS`],
-      { env: { ...filled.environment }, cwd: folder },
+      { env: { ...schema.environment }, cwd: folder },
     );
     const error = document['error'] as { readonly code: string } | undefined;
     return { exitCode, code: error?.code };

@@ -1,7 +1,7 @@
 import { Client } from 'pg';
 import { asTableName } from '../../src/domain/ids.ts';
 import type { Catalogue, CatalogueTable } from '../../src/planner/catalogue.ts';
-import { readCatalogue } from '../../src/postgres/catalogue-reader.ts';
+import { readCatalogue } from '../../src/postgres/catalogue/catalogue-reader.ts';
 import { createDatabase } from './postgres.ts';
 
 /** An empty database whose catalogue is read in the midst of what a test declares. */

@@ -109,7 +109,8 @@ function scenarioOf(world: PurgeWorld): Scenario {
       if (purge === undefined) throw new Error('nothing was enqueued');
       return purge.purgeId;
     },
-    run: (id, { failpoint, actor } = {}) => world.run(id, { parts: world.engine(failpoint, actor) }),
+    run: (id, { failpoint, actor } = {}) =>
+      world.run(id, { parts: world.engine(failpoint, actor) }),
     others: () => catalogueChecksum(world.pool, { except: ['doomed'] }),
     everything: () => catalogueChecksum(world.pool, { except: [] }),
     purgeCleanly: async (options) => {

@@ -6,7 +6,7 @@ import type {
   PlanDocument,
   TableDocument,
   TogetherDocument,
-} from '../../../src/planner/explain.ts';
+} from '../../../src/planner/explain/explain.ts';
 import type { Colors } from '../io.ts';
 import { renderHazards } from './hazards.ts';
 import { renderTable } from './table.ts';

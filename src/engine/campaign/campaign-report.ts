@@ -9,7 +9,7 @@ import { type Database, inTransaction, READ_ONLY } from '../../postgres/database
 import type { LedgerHistory } from '../../postgres/ledger/history.ts';
 import type { PurgeStore } from '../../postgres/ledger/purges.ts';
 import { readPlan } from '../../postgres/read-plan.ts';
-import type { RowReader } from '../../postgres/row-reader.ts';
+import type { RowReader } from '../../postgres/rows/row-reader.ts';
 import type { SweepKeyspace } from '../sweep.ts';
 import { expectedResults } from './expected-results.ts';
 import { type CountedTenant, takeCounts } from './prepare.ts';

@@ -1,7 +1,7 @@
 import type { Checkpoint } from '../../domain/checkpoint.ts';
 import { PurgeError } from '../../domain/errors.ts';
 import { deletesOf, type PlanLevel, type PlanStep } from '../../domain/plan.ts';
-import { stepKey } from '../../postgres/batch-bookkeeping.ts';
+import { stepKey } from '../../postgres/rows/batch-bookkeeping.ts';
 import { readFault } from '../../postgres/sqlstate.ts';
 import { runStep } from '../batch-loop.ts';
 import { emptyComponent } from '../component.ts';

@@ -2,7 +2,7 @@ import { PurgeError } from '../../domain/errors.ts';
 import { KeepList } from '../../domain/keep-list.ts';
 import type { Plan } from '../../domain/plan.ts';
 import type { CampaignRecord, PurgeRecord } from '../../domain/records.ts';
-import { explainDrift } from '../../planner/fingerprint.ts';
+import { explainDrift } from '../../planner/explain/fingerprint.ts';
 import type { EngineParts } from '../parts.ts';
 import { refuseStrangers } from '../strangers.ts';
 

@@ -128,10 +128,9 @@ describe.each(SIZES)('%s', (_, smallPurgeRows) => {
   });
 
   test('6. a NOT NULL circle with a deferrable key goes in one transaction, without leave', async () => {
-    const scenario = await open(
-      CIRCLE('not null', 'deferrable initially deferred', 'deferrable'),
-      { smallPurgeRows },
-    );
+    const scenario = await open(CIRCLE('not null', 'deferrable initially deferred', 'deferrable'), {
+      smallPurgeRows,
+    });
     expect(await scenario.hazards('CYCLE_DEFERRED')).toMatchObject([{ severity: 'info' }]);
     expect(await scenario.purgeCleanly()).toMatchObject({ 'public.agents': 5, 'public.teams': 5 });
   });
@@ -223,56 +222,59 @@ const SETTLED = [
   ['is kept', { tables: { 'crm.leads': { onPurge: 'keep' } } }],
 ] as const;
 
-describe.each(SETTLED)('3. a NO ACTION key from a table outside the plan that %s', (how, config) => {
-  test('is in the way of nothing while the table is empty', async () => {
-    const scenario = await open(OUTSIDE, { config });
-    const flagged = (await scenario.hazards('UNKNOWN_REFERENCE')).map(({ table }) => table);
-    expect(flagged).toEqual(how === 'is kept' ? ['crm.leads'] : []);
-    expect(await scenario.purgeCleanly()).toMatchObject({ 'public.agents': 5 });
-  });
-
-  test('refuses the purge where its first row was there before it was enqueued', async () => {
-    const { world, enqueue, everything } = await open(OUTSIDE, { config });
-    await world.pool.query(addLead);
-    const before = await everything();
-    await expect(enqueue()).rejects.toMatchObject({
-      code: 'HAZARD_BLOCKS',
-      message: expect.stringMatching(/OUTSIDE_REFERENCE.*crm\.leads.*id = 1/),
+describe.each(SETTLED)(
+  '3. a NO ACTION key from a table outside the plan that %s',
+  (how, config) => {
+    test('is in the way of nothing while the table is empty', async () => {
+      const scenario = await open(OUTSIDE, { config });
+      const flagged = (await scenario.hazards('UNKNOWN_REFERENCE')).map(({ table }) => table);
+      expect(flagged).toEqual(how === 'is kept' ? ['crm.leads'] : []);
+      expect(await scenario.purgeCleanly()).toMatchObject({ 'public.agents': 5 });
     });
-    expect(await everything()).toEqual(before);
-  });
 
-  test.each([
-    ['by batches', BY_BATCHES, { kind: 'refused', error: { code: 'HAZARD_BLOCKS' } }],
-    ['in one transaction', AT_ONCE, { kind: 'failed', error: { code: 'FOREIGN_REFERENCE' } }],
-  ] as const)(
-    'stops the purge %s where its first row appeared after that, and nothing is gone',
-    async (_, smallPurgeRows, expected) => {
-      const { world, enqueue, run, everything } = await open(OUTSIDE, { config, smallPurgeRows });
-      const id = await enqueue();
+    test('refuses the purge where its first row was there before it was enqueued', async () => {
+      const { world, enqueue, everything } = await open(OUTSIDE, { config });
       await world.pool.query(addLead);
       const before = await everything();
-      expect(await run(id)).toMatchObject(expected);
-      expect((await world.find(id)).error?.message).toContain('crm.leads');
+      await expect(enqueue()).rejects.toMatchObject({
+        code: 'HAZARD_BLOCKS',
+        message: expect.stringMatching(/OUTSIDE_REFERENCE.*crm\.leads.*id = 1/),
+      });
       expect(await everything()).toEqual(before);
-    },
-  );
+    });
 
-  test('stops the purge where its first row appears between two batches, and names it', async () => {
-    const { world, enqueue, run, others } = await open(OUTSIDE, { config });
-    const before = await others();
-    const id = await enqueue();
-    const failpoint = actAt('batch-committed', 2, async () => {
-      await world.pool.query(addLead);
+    test.each([
+      ['by batches', BY_BATCHES, { kind: 'refused', error: { code: 'HAZARD_BLOCKS' } }],
+      ['in one transaction', AT_ONCE, { kind: 'failed', error: { code: 'FOREIGN_REFERENCE' } }],
+    ] as const)(
+      'stops the purge %s where its first row appeared after that, and nothing is gone',
+      async (_, smallPurgeRows, expected) => {
+        const { world, enqueue, run, everything } = await open(OUTSIDE, { config, smallPurgeRows });
+        const id = await enqueue();
+        await world.pool.query(addLead);
+        const before = await everything();
+        expect(await run(id)).toMatchObject(expected);
+        expect((await world.find(id)).error?.message).toContain('crm.leads');
+        expect(await everything()).toEqual(before);
+      },
+    );
+
+    test('stops the purge where its first row appears between two batches, and names it', async () => {
+      const { world, enqueue, run, others } = await open(OUTSIDE, { config });
+      const before = await others();
+      const id = await enqueue();
+      const failpoint = actAt('batch-committed', 2, async () => {
+        await world.pool.query(addLead);
+      });
+      expect(await run(id, { failpoint })).toMatchObject({
+        kind: 'failed',
+        error: { code: 'FOREIGN_REFERENCE', message: expect.stringContaining('id = 1') },
+      });
+      await world.pool.query('delete from crm.leads');
+      expect(await others()).toEqual(before);
+      // Asked again once the row is gone, it goes on to the end.
+      expect(await run(await enqueue())).toMatchObject({ kind: 'completed' });
+      expect(await world.value('select count(*)::int from public.agents')).toBe(5);
     });
-    expect(await run(id, { failpoint })).toMatchObject({
-      kind: 'failed',
-      error: { code: 'FOREIGN_REFERENCE', message: expect.stringContaining('id = 1') },
-    });
-    await world.pool.query('delete from crm.leads');
-    expect(await others()).toEqual(before);
-    // Asked again once the row is gone, it goes on to the end.
-    expect(await run(await enqueue())).toMatchObject({ kind: 'completed' });
-    expect(await world.value('select count(*)::int from public.agents')).toBe(5);
-  });
-});
+  },
+);

@@ -216,7 +216,8 @@ function referredRow(data: Data, key: Join, row: Row): Row | null {
   const found = rowsOf(data, key.parent).find((parent) =>
     key.referencedColumns.every((column, index) => parent[column] === values[index]),
   );
-  if (found === undefined) throw new Error(`a reference to ${key.parent} dangles: ${JSON.stringify(row)}`);
+  if (found === undefined)
+    throw new Error(`a reference to ${key.parent} dangles: ${JSON.stringify(row)}`);
   return found;
 }
 

@@ -39,9 +39,7 @@ export async function watchChanges(client: ClientBase, model: Model): Promise<vo
 
 /** Removes what `watchChanges` made, triggers included; idempotent. */
 export async function forgetWatch(client: ClientBase): Promise<void> {
-  await client.query(
-    `set client_min_messages = warning; drop schema if exists watch cascade;`,
-  );
+  await client.query(`set client_min_messages = warning; drop schema if exists watch cascade;`);
 }
 
 const trigger = (table: string): string =>

@@ -35,7 +35,14 @@ export async function makeSchemaTemplate(application: Application): Promise<Sche
   const virtual = (facts.tenantColumns ?? []).length > 0;
   const database = await createDatabase({ name: `template_${application}` });
   const pool = new Pool({ connectionString: database.url, max: 1 });
-  await loadSchema(pool, facts).finally(() => pool.end());
+  try {
+    await loadSchema(pool, facts);
+  } catch (error) {
+    await database.drop();
+    throw error;
+  } finally {
+    await pool.end();
+  }
   return {
     facts,
     virtual,
@@ -126,11 +133,9 @@ export class PurgeCase {
 
   /** The program with these settings, purging by batches of five rows; ends with the case. */
   async start(settings: PurgeSettings): Promise<PurgeWorld> {
-    const drop = () => Promise.resolve();
-    const place = { databaseUrl: this.#database.url, redisUrl: this.#redis.url, drop };
-    this.#world = await openWorld(place, {
-      config: { ...settings, batch, redis: { keys: [] } },
-    });
+    const place = { databaseUrl: this.#database.url, redisUrl: this.#redis.url, drop: leave };
+    const config = { ...settings, batch, redis: { keys: [] } };
+    this.#world = await openWorld(place, { config });
     return this.#world;
   }
 
@@ -163,6 +168,9 @@ export class PurgeCase {
     };
   }
 }
+
+/** Both databases are the case's to remove, not the world's. */
+async function leave(): Promise<void> {}
 
 /** Purges the tenant by batches. */
 export async function purgeByBatches(world: PurgeWorld, tenantId: string): Promise<PurgeId> {

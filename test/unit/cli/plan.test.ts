@@ -3,7 +3,7 @@ import { createColors } from 'picocolors';
 import { describe, expect, it } from 'vitest';
 import { renderPlan } from '../../../ops/cli/output/plan.ts';
 import { planDocumentSchema, planJsonSchema } from '../../../ops/cli/output/plan-document.ts';
-import { planAsJson } from '../../../src/planner/explain.ts';
+import { planAsJson } from '../../../src/planner/explain/explain.ts';
 import { handMadePlan } from '../../support/hand-made-plan.ts';
 
 const document = planAsJson(handMadePlan);

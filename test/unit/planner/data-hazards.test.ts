@@ -5,7 +5,7 @@ import {
   dataHazards,
   descendantHazards,
   type ReferenceFinding,
-} from '../../../src/planner/data-hazards.ts';
+} from '../../../src/planner/hazards/data-hazards.ts';
 import { pathOf, reference } from '../../support/hand-made-plan.ts';
 
 const finding = (

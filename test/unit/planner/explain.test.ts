@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { planAsJson } from '../../../src/planner/explain.ts';
+import { planAsJson } from '../../../src/planner/explain/explain.ts';
 import { deleteStep, handMadePlan, pathOf, planOf } from '../../support/hand-made-plan.ts';
 
 describe('The plan as data', () => {

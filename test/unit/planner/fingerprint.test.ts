@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { CatalogueForeignKey, CatalogueTable } from '../../../src/planner/catalogue.ts';
-import { planAsJson } from '../../../src/planner/explain.ts';
-import { explainDrift } from '../../../src/planner/fingerprint.ts';
+import { planAsJson } from '../../../src/planner/explain/explain.ts';
+import { explainDrift } from '../../../src/planner/explain/fingerprint.ts';
 import { key, plan, table } from '../../support/catalogue.ts';
 
 const agents = table('agents', 'id! tenant_id! boss_id');

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { drawPlan } from '../../../src/planner/graph.ts';
+import { drawPlan } from '../../../src/planner/explain/graph.ts';
 import {
   columnWay,
   deleteStep,

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { asTableName } from '../../../src/domain/ids.ts';
 import type { ReferenceCheck, Way } from '../../../src/domain/plan.ts';
-import { hasSameOwner } from '../../../src/planner/same-owner.ts';
+import { hasSameOwner } from '../../../src/planner/ownership/same-owner.ts';
 import { columnWay, parentWay, pathOf, reference } from '../../support/hand-made-plan.ts';
 
 const agents = pathOf('agents');

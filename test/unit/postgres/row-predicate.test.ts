@@ -7,7 +7,7 @@ import {
   ownedRows,
   stepAlternatives,
   stepRows,
-} from '../../../src/postgres/row-predicate.ts';
+} from '../../../src/postgres/rows/row-predicate.ts';
 import {
   clearStep,
   columnWay,

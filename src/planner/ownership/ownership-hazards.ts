@@ -1,0 +1,114 @@
+import type { Hazard } from '../../domain/hazard.ts';
+import type { TableName } from '../../domain/ids.ts';
+import type { CatalogueForeignKey } from '../catalogue.ts';
+import { columnList, describeKey, tableRule } from '../remedy.ts';
+import { type Claim, describeClaim } from './claim.ts';
+import type { OddColumn } from './tenant-columns.ts';
+
+export const operatorCondition = (table: TableName, sql: string): Hazard => ({
+  type: 'OPERATOR_CONDITION',
+  severity: 'info',
+  table,
+  message: `The tenant's rows of ${table} are those for which the configuration's own SQL is true: ${sql}`,
+  remedy: `Check with plan --tenant ID that it counts what you expect.`,
+});
+
+export const rowsOfNobody = (table: TableName, claims: readonly Claim[]): Hazard => ({
+  type: 'TENANT_ROWS_OF_NOBODY',
+  severity: 'info',
+  table,
+  message: `${table} reaches the tenant by ${claims.map(describeClaim).join(', or else by ')}, which may be NULL: rows without a value belong to nobody and stay.`,
+  remedy: `Nothing to do where that is meant; otherwise give those rows of ${table} a value, or let another column own them in purge.config: ${tableRule(table, { ownedBy: ['<column>'] })}.`,
+});
+
+export const columnWithoutKey = (table: TableName, column: string, tenant: TableName): Hazard => ({
+  type: 'TENANT_COLUMN_WITHOUT_KEY',
+  severity: 'info',
+  table,
+  message: `${table}.${column} is taken for a tenant column by its name and type; no foreign key leads from it to ${tenant}.`,
+  remedy: `Nothing to do where it is one; otherwise write in purge.config: ${tableRule(table, { onPurge: 'keep' })}.`,
+});
+
+export function ambiguousOwner(table: TableName, claims: readonly Claim[]): Hazard {
+  const [first] = claims;
+  const ways = claims.map(describeClaim);
+  const all = claims.every((claim) => claim.ownNullable && claim.columns.length === 1);
+  const owners = all ? claims.flatMap((claim) => claim.columns) : (first?.columns ?? []);
+  return {
+    type: 'OWNER_AMBIGUOUS',
+    severity: 'blocks',
+    table,
+    message: `${table} reaches the tenant in ${claims.length} equally good ways, which may name different tenants: ${ways.join('; ')}.`,
+    remedy: `Say in purge.config which one owns its rows${all ? ', or in which order the first that has a value does' : ''}, e.g. ${tableRule(table, { ownedBy: owners })}.`,
+    settledBy: { tables: { [table]: { ownedBy: owners } } },
+  };
+}
+
+export function unclearOwner(
+  table: TableName,
+  found: {
+    readonly keys: readonly CatalogueForeignKey[];
+    readonly configured: readonly string[] | undefined;
+  },
+): Hazard {
+  const [key] = found.keys;
+  const keep = tableRule(table, { onPurge: 'keep' });
+  if (found.configured !== undefined) {
+    return {
+      type: 'OWNER_UNCLEAR',
+      severity: 'blocks',
+      table,
+      message: `${table} is owned by ${columnList(found.configured)} according to the configuration, but the table which that key leads to belongs to no tenant.`,
+      remedy: `Name another column in purge.config: ${tableRule(table, { ownedBy: key?.columns ?? ['<column>'] })}; or keep the table: ${keep}.`,
+    };
+  }
+  if (key === undefined) {
+    return {
+      type: 'OWNER_UNCLEAR',
+      severity: 'blocks',
+      table,
+      message: `The configuration wants ${table} purged, but no column and no key of it leads to the tenant.`,
+      remedy: `Name its tenant column in purge.config: ${tableRule(table, { ownedBy: ['<column>'] })}; or take the table out of levels.core and tables.`,
+    };
+  }
+  return {
+    type: 'OWNER_UNCLEAR',
+    severity: 'blocks',
+    table,
+    foreignKey: key.name,
+    message: `${table} reaches the tenant only over keys that may be NULL and do not cascade (${found.keys.map(describeKey).join('; ')}): they may own its rows or only refer.`,
+    remedy: `Say which in purge.config: "foreignKeys": { ${JSON.stringify(key.name)}: "own" } to delete the rows with what they refer to, "set-null" to clear the reference, "refuse" to stop where there is one; or ${keep} to leave them.`,
+  };
+}
+
+export function oddTenantColumn(table: TableName, odd: OddColumn, keyType: string): Hazard {
+  const { name, type } = odd.column;
+  const why =
+    odd.reason === 'type'
+      ? `has the type ${type}, and the tenant's key ${keyType}`
+      : 'has a foreign key that leads elsewhere';
+  const other =
+    odd.reason === 'type'
+      ? `give the column the key's type: ALTER TABLE ${table} ALTER COLUMN ${columnList([name])} TYPE ${keyType} USING ${columnList([name])}::${keyType};`
+      : `name its tenant column: ${tableRule(table, { ownedBy: ['<column>'] })}.`;
+  return {
+    type: 'UNEXPLAINED_TENANT_COLUMN',
+    severity: 'blocks',
+    table,
+    message: `${table}.${name} is called as tenant columns are, but ${why}; no other path explains the table.`,
+    remedy: `If its rows belong to no tenant, write in purge.config: ${tableRule(table, { onPurge: 'keep' })}; otherwise ${other}`,
+  };
+}
+
+export const incomparableColumn = (
+  table: TableName,
+  column: string,
+  type: string,
+  keyType: string,
+): Hazard => ({
+  type: 'UNEXPLAINED_TENANT_COLUMN',
+  severity: 'blocks',
+  table,
+  message: `${table}.${column} owns the rows according to the configuration, but has the type ${type}, and the tenant's key ${keyType}: they cannot be compared.`,
+  remedy: `Name a column of the type ${keyType} in purge.config (${tableRule(table, { ownedBy: ['<column>'] })}), or run: ALTER TABLE ${table} ALTER COLUMN ${columnList([column])} TYPE ${keyType} USING ${columnList([column])}::${keyType};`,
+});

@@ -1,0 +1,73 @@
+import type { TableName } from '../../domain/ids.ts';
+import type { TenantPath, Way } from '../../domain/plan.ts';
+import { columnOf, type SchemaMap } from '../schema-map.ts';
+import type { Claim } from './claim.ts';
+
+export type Claims = ReadonlyMap<TableName, readonly Claim[]>;
+
+/**
+ * The settled claims as tenant paths, each with the paths of the tables that it leads to inside it;
+ * tables that share a parent share its path. Claims never lead back to their own table. Pure.
+ */
+export function makePaths(
+  map: SchemaMap,
+  settled: Claims,
+  staying: Claims,
+): {
+  readonly paths: ReadonlyMap<TableName, TenantPath>;
+  readonly staying: ReadonlyMap<TableName, TenantPath>;
+} {
+  const known = new Map<TableName, TenantPath>();
+  const pathOf = (table: TableName): TenantPath => {
+    const path = known.get(table) ?? makePath(table, settled.get(table) ?? []);
+    known.set(table, path);
+    return path;
+  };
+  const makePath = (table: TableName, claims: readonly Claim[]): TenantPath => ({
+    table,
+    partitioned: map.byName.get(table)?.kind === 'partitioned',
+    ways: claims.map((claim) => wayOf(map, claim, pathOf)),
+  });
+  return {
+    paths: new Map([...settled.keys()].map((table) => [table, pathOf(table)])),
+    staying: new Map(
+      [...staying]
+        .filter(([, claims]) => claims.length > 0)
+        .map(([table, claims]) => [table, makePath(table, claims)]),
+    ),
+  };
+}
+
+function wayOf(map: SchemaMap, claim: Claim, pathOf: (table: TableName) => TenantPath): Way {
+  const shared = { via: claim.via, nullable: claim.ownNullable };
+  switch (claim.kind) {
+    case 'column':
+      return { kind: 'column', ...shared, column: claim.column, when: claim.when };
+    case 'parent':
+      return {
+        kind: 'parent',
+        ...shared,
+        columns: claim.columns,
+        when: claim.when,
+        relation: claim.relation,
+        referencedColumns: claim.referencedColumns,
+        parent: pathOf(claim.parent),
+      };
+    case 'child': {
+      const parent = map.byName.get(claim.table);
+      return {
+        kind: 'child',
+        ...shared,
+        columns: claim.columns,
+        columnTypes: claim.columns.map((name) => (parent && columnOf(parent, name)?.type) ?? ''),
+        foreignKey: claim.key.name,
+        referencingColumns: claim.key.columns,
+        child: pathOf(claim.key.child),
+      };
+    }
+    case 'condition':
+      return { kind: 'condition', ...shared, sql: claim.sql };
+    default:
+      return claim satisfies never;
+  }
+}
