@@ -199,6 +199,8 @@ export interface ReferenceCheck {
   /** True where the plan deletes the tenant's rows of the child, false where they stay. */
   readonly childDeleted: boolean;
   readonly childPrimaryKey: readonly string[];
+  /** `reltuples`; null when never analysed. */
+  readonly childEstimatedRows: number | null;
   readonly columns: readonly string[];
   /** The last column matches by overlapping ranges. */
   readonly period: boolean;

@@ -14,6 +14,7 @@ import {
   rowsInLedger,
   rowsOf,
   type SchemaTemplate,
+  transactionsOf,
 } from '../support/schemas/purge-case.ts';
 import {
   crossingCounts,
@@ -95,6 +96,10 @@ async function expectCleanPurges(schema: PurgeCase, settings: PurgeSettings): Pr
   expect(compareSurveys(before, await schema.survey(), { purged: tenants })).toEqual([]);
   expect(await rowsInLedger(world, first)).toEqual(rowsOf(before, atOnce));
   expect(await rowsInLedger(world, second)).toEqual(rowsOf(before, byBatches));
+  expect(await transactionsOf(world, first)).toBe(1);
+  expect(await transactionsOf(world, second)).toBeGreaterThan(
+    Object.keys(rowsOf(before, byBatches)).length,
+  );
 
   const again = await purgeByBatches(world, schema.tenantId(byBatches));
   expect(await rowsInLedger(world, again)).toEqual({});

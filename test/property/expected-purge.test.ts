@@ -98,7 +98,7 @@ describe('the expected purge', () => {
         settings: { foreignKeys: { 'public.links.links_agent_id_fkey': rule } },
       });
     expect(reasons(ruled('set-null'))).toEqual(['NOT_CLEARABLE links']);
-    expect(reasons(ruled('delete'))).toEqual(['DELETED_REFERENCE links']);
+    expect(reasons(ruled('delete'))).toEqual(['DELETED_REFERENCE marks']);
   });
 
   it('refuses two equally good owners until the configuration names one', () => {

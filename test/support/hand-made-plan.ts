@@ -75,6 +75,7 @@ export const reference = (
   childPath: child,
   childDeleted: true,
   childPrimaryKey: ['id'],
+  childEstimatedRows: null,
   columns: [column],
   period: false,
   parent,

@@ -2,12 +2,13 @@ import type { Hazard } from '../../domain/hazard.ts';
 import type { TableName, TenantId } from '../../domain/ids.ts';
 import { deleteSteps, type Plan } from '../../domain/plan.ts';
 import type { CampaignCounts } from '../../domain/records.ts';
+import { countedHazards } from '../../planner/hazards/counted-hazards.ts';
 import { dataHazards, descendantHazards } from '../../planner/hazards/data-hazards.ts';
-import { makePlan, sortHazards } from '../../planner/make-plan.ts';
+import { sortHazards } from '../../planner/make-plan.ts';
 import type { PlanRules } from '../../planner/rules.ts';
-import { readCatalogue } from '../../postgres/catalogue/catalogue-reader.ts';
 import type { Database } from '../../postgres/database.ts';
 import { inTransaction, READ_ONLY } from '../../postgres/database.ts';
+import { readPlan } from '../../postgres/read-plan.ts';
 import { readReferences } from '../../postgres/rows/reference-reader.ts';
 import type { RowReader } from '../../postgres/rows/row-reader.ts';
 import { listTenants, type Tenant, tenantsContaining } from '../../postgres/tenant-directory.ts';
@@ -63,7 +64,7 @@ export async function prepareCampaign(
   request: TargetRequest,
 ): Promise<PreparedCampaign> {
   return inTransaction(parts.database.pool, READ_ONLY, async (client) => {
-    const plan = makePlan(await readCatalogue(client), parts.rules);
+    const plan = await readPlan(client, parts.rules);
     const everyone = await listTenants(client, plan.tenant, plan.tree);
     const { table } = plan.tenant;
     const former = await parts.formerTenants(table, request.ids);
@@ -90,7 +91,7 @@ export async function prepareCampaign(
     return {
       plan,
       hazards: sortHazards([
-        ...withLargestTenant(plan, tenants),
+        ...countedHazards(plan, tenants),
         ...(await keyHazards(parts, client, plan)),
         ...dataHazards(await readReferences(client, plan, ids, { crossings: true })),
         ...descendantHazards(plan, findDescendants(everyone, targets.tenants)),
@@ -99,27 +100,6 @@ export async function prepareCampaign(
       refused: targets.refused,
       counts: await takeCounts(parts.reader, client, plan, { doomed: tenants, kept }),
     };
-  });
-}
-
-/** A circle that goes in one statement weighs as much as the largest tenant has rows in it. */
-function withLargestTenant(plan: Plan, tenants: readonly CountedTenant[]): Hazard[] {
-  const tablesOf = new Map<TableName, TableName[]>();
-  for (const step of plan.levels.flatMap(({ steps }) => steps)) {
-    if (step.kind === 'component') {
-      tablesOf.set(
-        step.table,
-        step.deletes.map(({ table }) => table),
-      );
-    }
-  }
-  return plan.hazards.map((hazard) => {
-    const tables = hazard.table === null ? undefined : tablesOf.get(hazard.table);
-    if (hazard.type !== 'CYCLE_IN_ONE_STATEMENT' || tables === undefined) return hazard;
-    const counts = tenants.map(({ rows }) =>
-      tables.reduce((sum, table) => sum + (rows[table] ?? 0), 0),
-    );
-    return { ...hazard, count: counts.reduce((most, count) => Math.max(most, count), 0) };
   });
 }
 

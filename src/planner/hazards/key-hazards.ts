@@ -182,6 +182,16 @@ function unsupportedTenantKey(map: SchemaMap, rules: SettledRules): Hazard[] {
       found.indexes.some(
         (index) => index.unique && index.usable && sameColumns(index.columns, [key]),
       ));
+  if (found?.kind === 'inherited') {
+    return [
+      {
+        ...shared,
+        type: 'UNSUPPORTED_TABLE',
+        message: `The tenant table ${table} takes part in plain inheritance: which table a tenant's row lies in would be a guess.`,
+        remedy: `Take it out of the inheritance: ALTER TABLE … NO INHERIT …;`,
+      },
+    ];
+  }
   if (isUnique && found !== undefined && columnOf(found, key) !== undefined) return [];
   return [
     {

@@ -107,6 +107,7 @@ function referenceCheck(
     childPath: doomed.paths.get(key.child) ?? null,
     childDeleted: isDoomed(doomed, key.child),
     childPrimaryKey: child?.primaryKey ?? [],
+    childEstimatedRows: child === undefined || child.estimatedRows < 0 ? null : child.estimatedRows,
     columns: key.columns,
     period: key.period === true,
     parent,

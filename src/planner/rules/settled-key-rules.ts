@@ -57,6 +57,9 @@ function contradiction(
   if (rule !== 'refuse' && key.period === true) {
     return `${key.name} is "${rule}", but matches rows by ranges (PERIOD), which no rule follows: say whose the rows of ${key.child} are by "where" in "tables".`;
   }
+  if (rule !== 'refuse' && key.childPartition !== undefined) {
+    return `${key.name} is "${rule}", but stands on the partition ${key.childPartition} alone, and rows of others may hold the same values: declare it on ${key.child}, or say whose the rows are by "ownedBy" in "tables".`;
+  }
   return null;
 }
 

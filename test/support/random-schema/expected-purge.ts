@@ -42,6 +42,7 @@ export interface Reason {
     | 'NOT_CLEARABLE'
     /** A row that goes by a `delete` rule is itself referred to. */
     | 'DELETED_REFERENCE';
+  /** The one that refers. */
   readonly table: string;
   readonly foreignKey?: string;
 }
@@ -68,7 +69,9 @@ export function expectPurge(
     ...[...ownership.ambiguous.keys()].map((table) => reason('OWNER_AMBIGUOUS', table)),
     ...[...ownership.unclear.keys()].map((table) => reason('OWNER_UNCLEAR', table)),
   ];
-  const mayRefuse: Reason[] = [...ownership.open].map((table) => reason('OWNER_OPEN', table));
+  const mayRefuse: Reason[] = [...ownership.open]
+    .filter((table) => !given.ways.has(table))
+    .map((table) => reason('OWNER_OPEN', table));
   const owners = new OwnerOf(data, ownership);
   const doomed = new Set<Row>();
   for (const { name } of model.tables) {
@@ -110,7 +113,7 @@ export function expectPurge(
   }
   for (const { key, from, to } of findReferences(model, data)) {
     if (!also.has(to) || doomed.has(from)) continue;
-    (also.has(from) ? mayRefuse : mustRefuse).push(reason('DELETED_REFERENCE', key.parent, key));
+    (also.has(from) ? mayRefuse : mustRefuse).push(reason('DELETED_REFERENCE', key.child, key));
   }
   const gone = new Set([...doomed, ...also]);
   return { mustRefuse, mayRefuse, ownership, ...applyTo(data, gone, cleared) };

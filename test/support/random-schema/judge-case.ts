@@ -1,9 +1,10 @@
+import type { Hazard } from '../../../src/domain/hazard.ts';
 import type { DeleteStep, Plan } from '../../../src/domain/plan.ts';
 import { deleteSteps } from '../../../src/domain/plan.ts';
-import type { CaseResult, LedgerBatch, RunCase } from './case-world.ts';
+import type { CaseResult, LedgerBatch, RefusedCase, RunCase } from './case-world.ts';
 import { toLines } from './database-rows.ts';
-import { type ExpectedPurge, expectPurge } from './expected-purge.ts';
-import type { Model, RandomCase } from './model.ts';
+import { type ExpectedPurge, expectPurge, type Reason } from './expected-purge.ts';
+import { type Model, qualified, type RandomCase } from './model.ts';
 import type { Way } from './ownership.ts';
 import { unexplainedChanges } from './watch-changes.ts';
 
@@ -22,15 +23,47 @@ export function judgeCase(found: RandomCase, result: CaseResult): Judgement {
     open.size === 0 ? ruled : expectPurge(found, { ways: waysOfPlan(result.plan, open) });
   const problems =
     result.kind === 'refused'
-      ? problemsOfRefusal(expected, result.obstacles)
+      ? problemsOfRefusal(expected, result)
       : problemsOfRun(found.model, expected, result);
   return { expected, problems };
 }
 
-function problemsOfRefusal(expected: ExpectedPurge, obstacles: readonly string[]): string[] {
-  const reasons = [...expected.mustRefuse, ...expected.mayRefuse];
-  if (reasons.length > 0) return [];
-  return obstacles.map((message) => `refused without a reason: ${message}`);
+function problemsOfRefusal(expected: ExpectedPurge, result: RefusedCase): string[] {
+  const { mustRefuse, mayRefuse } = expected;
+  const known = [...mustRefuse, ...mayRefuse];
+  const blocking = result.hazards.filter(({ severity }) => severity === 'blocks');
+  if (blocking.length === 0) return [`refused without a hazard: ${result.obstacles.join('\n')}`];
+  const isOwnerKnown = !known.some(({ kind }) => kind.startsWith('OWNER_'));
+  return [
+    ...blocking
+      .filter((hazard) => !known.some((reason) => explains(reason, hazard)))
+      // Whose rows are whose is a matter of opinion where an owner is not clear.
+      .filter((hazard) => isOwnerKnown || hazard.type.startsWith('OWNER_'))
+      .map(({ type, message }) => `refused without a reason: ${type} ${message}`),
+    ...mustRefuse
+      .filter(({ kind }) => isOwnerKnown || kind.startsWith('OWNER_'))
+      .filter((reason) => !blocking.some((hazard) => explains(reason, hazard)))
+      .map((reason) => `refused without saying: ${JSON.stringify(reason)}`),
+  ];
+}
+
+/** True where the hazard says what the reason says. */
+function explains(reason: Reason, hazard: Hazard): boolean {
+  const isOfKey =
+    reason.foreignKey !== undefined &&
+    hazard.foreignKey === `${qualified(reason.table)}.${reason.foreignKey}`;
+  switch (hazard.type) {
+    case 'OWNER_AMBIGUOUS':
+    case 'OWNER_UNCLEAR':
+      return reason.kind === hazard.type && hazard.table === qualified(reason.table);
+    case 'OUTSIDE_REFERENCE':
+    case 'ACTION_OUTSIDE_SET':
+      return isOfKey;
+    case 'SET_NULL_OVER_NOT_NULL':
+      return isOfKey && reason.kind === 'NOT_CLEARABLE';
+    default:
+      return false;
+  }
 }
 
 function problemsOfRun(model: Model, expected: ExpectedPurge, result: RunCase): string[] {

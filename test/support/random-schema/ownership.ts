@@ -9,6 +9,7 @@ import {
   type Table,
   TENANT_KEY,
   TENANT_TABLE,
+  tableOf,
 } from './model.ts';
 
 /**
@@ -66,13 +67,13 @@ export function findOwnership(model: Model, settings: Settings): Ownership {
       .filter(({ name }) => name !== TENANT_TABLE)
       .map((table) => [table.name, candidateWays(model, settings, table)]),
   );
-  const best = settleBest(candidates);
+  const best = settleBest(model, candidates);
   const ways = new Map<string, readonly Way[]>();
   const ambiguous = new Map<string, readonly Way[]>();
   const open = new Set<string>();
   for (const [table, { way }] of best) ways.set(table, [way]);
   for (const [table, { way, cost }] of best) {
-    const costed = costedWays(candidates.get(table) ?? [], best);
+    const costed = costedWays(tableOf(model, table), candidates.get(table) ?? [], best);
     const ties = costed.filter(
       (one) => one.way.rank === way.rank && compareCost(one.cost, cost) === 0,
     );
@@ -83,8 +84,8 @@ export function findOwnership(model: Model, settings: Settings): Ownership {
       );
     }
   }
-  for (const [table, { way }] of best) {
-    const others = costedWays(candidates.get(table) ?? [], best).filter((one) => one.way !== way);
+  for (const table of best.keys()) {
+    const others = costedWays(tableOf(model, table), candidates.get(table) ?? [], best);
     addFallbacks({ table, others, ways, open });
   }
   return { ways, ambiguous, unclear: findUnclear(model, settings, ways), open };
@@ -114,7 +115,8 @@ function candidateWays(model: Model, settings: Settings, table: Table): Way[] {
   for (const key of table.foreignKeys) {
     const rule = ruleOf(settings, key);
     const mandatory = isMandatory(table, key.columns);
-    const isConfigured = rule === 'own' || sameColumns(ownedBy ?? [], key.columns);
+    const isConfigured =
+      ownedBy === undefined ? rule === 'own' : sameColumns(ownedBy, key.columns);
     const owns =
       !isReferenceOnly(key) &&
       key.parent !== table.name &&
@@ -140,7 +142,8 @@ function candidateWays(model: Model, settings: Settings, table: Table): Way[] {
       nullable: !column.notNull,
     });
   }
-  return ways;
+  // What the operator says of a table is all there is to it.
+  return ownedBy === undefined ? ways : ways.filter(({ rank }) => rank === 0);
 }
 
 /** Names that the operator gave, and those of keys to the tenant table's key that own. */
@@ -168,7 +171,10 @@ interface Settled {
  * The best way of every table that has one: always the best of all that lead to a settled table, so
  * that no way depends on itself. A table waits for its better ranks as long as they may come.
  */
-function settleBest(candidates: ReadonlyMap<string, readonly Way[]>): Map<string, Settled> {
+function settleBest(
+  model: Model,
+  candidates: ReadonlyMap<string, readonly Way[]>,
+): Map<string, Settled> {
   const settled = new Map<string, Settled>();
   for (;;) {
     let found: (Settled & { readonly table: string }) | undefined;
@@ -176,7 +182,7 @@ function settleBest(candidates: ReadonlyMap<string, readonly Way[]>): Map<string
       if (settled.has(table)) continue;
       const rank = Math.min(...ways.map((way) => way.rank));
       const best = ways.filter((way) => way.rank === rank);
-      for (const one of costedWays(best, settled)) {
+      for (const one of costedWays(tableOf(model, table), best, settled)) {
         if (found === undefined || compareCost(one.cost, found.cost) < 0) {
           found = { ...one, table };
         }
@@ -188,15 +194,46 @@ function settleBest(candidates: ReadonlyMap<string, readonly Way[]>): Map<string
 }
 
 /** Those of the ways that lead to the tenant, best first. */
-function costedWays(ways: readonly Way[], settled: ReadonlyMap<string, Settled>): Settled[] {
+function costedWays(
+  table: Table,
+  ways: readonly Way[],
+  settled: ReadonlyMap<string, Settled>,
+): Settled[] {
   return ways
     .flatMap((way) => {
+      const carried = carriedWay(table, way, settled);
+      if (carried !== null) return [carried];
       const beyond = way.kind === 'column' ? TENANT_COST : costOfParent(way, settled);
       if (beyond === undefined) return [];
       const cost = { nullable: way.nullable || beyond.nullable, length: beyond.length + 1 };
       return [{ way, cost }];
     })
     .sort((left, right) => left.way.rank - right.way.rank || compareCost(left.cost, right.cost));
+}
+
+/**
+ * A key that carries the columns by which its parent is owned, as `(tenant_id, x_id)` does: the row
+ * then names its owner itself, as well as the parent does.
+ */
+function carriedWay(
+  table: Table,
+  way: Way,
+  settled: ReadonlyMap<string, Settled>,
+): Settled | null {
+  const parent = way.kind === 'key' ? settled.get(way.parent) : undefined;
+  if (way.kind !== 'key' || parent === undefined || parent.way.nullable) return null;
+  const columns = parent.way.columns.map(
+    (column) => way.columns[way.referencedColumns.indexOf(column)],
+  );
+  const own = columns.filter((column) => column !== undefined);
+  const [column] = own;
+  if (column === undefined || own.length < columns.length) return null;
+  const nullable = !isMandatory(table, own);
+  const cost = { nullable: nullable || parent.cost.nullable, length: parent.cost.length };
+  const shared = { rank: way.rank, columns: own, nullable };
+  return parent.way.kind === 'column'
+    ? { cost, way: { ...shared, kind: 'column', column } }
+    : { cost, way: { ...parent.way, ...shared } };
 }
 
 function costOfParent(key: KeyWay, settled: ReadonlyMap<string, Settled>): Cost | undefined {

@@ -19,7 +19,8 @@ import { answerHazards, bareSettings, type PurgeSettings } from './purge-setting
 
 /** Rounds of answers before hazards that keep coming are taken for endless. */
 const roundsMax = 20;
-const batch = { smallPurgeRows: 0, maxRows: 5 };
+/** Fewer rows than a tenant has in most tables. */
+const batch = { smallPurgeRows: 0, maxRows: 2 };
 
 /** An application's empty schema, to copy. */
 export type SchemaTemplate = AsyncDisposable & {
@@ -125,13 +126,13 @@ export class PurgeCase {
     for (let round = 0; round < roundsMax; round += 1) {
       const hazards = await looking.hazards(settings, tenants);
       const { blocking, notAllowed } = hazardsInTheWay(hazards, settings.allow);
-      if (blocking.length + notAllowed.length === 0) return settings;
+      if (blocking.length + notAllowed.length === 0) { console.log('SETTLED', this.#template.facts.name, this.filled.edges, this.filled.crossing.length, tenants.length, round, JSON.stringify({t: Object.keys(settings.tables).length, k: Object.entries(settings.foreignKeys).reduce((a: Record<string, number>, [, r]) => ({...a, [r]: (a[r] ?? 0) + 1}), {}), allow: settings.allow, cyc: hazards.filter((h) => h.type.startsWith('CYCLE')).map((h) => h.message.slice(0, 300)) })); return settings; }
       settings = answerHazards(settings, [...blocking, ...notAllowed]);
     }
     throw new Error(`Hazards are in the way after ${roundsMax} rounds of answers.`);
   }
 
-  /** The program with these settings, purging by batches of five rows; ends with the case. */
+  /** The program with these settings, purging by batches of two rows; ends with the case. */
   async start(settings: PurgeSettings): Promise<PurgeWorld> {
     const place = { databaseUrl: this.#database.url, redisUrl: this.#redis.url, drop: leave };
     const config = { ...settings, batch, redis: { keys: [] } };
@@ -198,6 +199,14 @@ export async function rowsInLedger(
 ): Promise<Record<string, number>> {
   const rows = Object.entries(await world.ledgerRows(purgeId));
   return Object.fromEntries(rows.map(([table, count]) => [plain(table), count]));
+}
+
+/** In how many transactions the purge deleted, by the ledger's rows. */
+export async function transactionsOf(world: PurgeWorld, purgeId: PurgeId): Promise<unknown> {
+  return world.value(
+    'select count(distinct xmin::text)::int from tenant_purge.batch where purge_id = $1',
+    [purgeId],
+  );
 }
 
 /** Rows of each table that the owner has. */

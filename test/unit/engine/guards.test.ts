@@ -65,7 +65,7 @@ it('says everything at once', () => {
   const campaign = prepared({
     tenants: [],
     refused: [{ tenantId: 'x', code: 'TENANT_UNKNOWN', message: 'No tenant has the id x.' }],
-    hazards: [unindexed, { ...unindexed, type: 'UNBREAKABLE_CYCLE', severity: 'blocks' }],
+    hazards: [unindexed, { ...unindexed, type: 'OWNER_AMBIGUOUS', severity: 'blocks' }],
   });
   expect(codes(campaign, consent({ environment: 'production', noArchive: false }))).toEqual([
     'TARGETS_REFUSED',
