@@ -23,26 +23,45 @@ export async function readPlan(client: pg.ClientBase, rules: PlanRules): Promise
 interface Trial {
   readonly setting: string;
   readonly sql: string;
+  /** Statements that must be refused: one accepted shows a `{tenantId}` that PostgreSQL does not read. */
+  readonly probes: readonly string[];
 }
 
 /** Every condition and every value is parsed by PostgreSQL, without reading a row. */
 async function tryOperatorSql(client: pg.ClientBase, plan: Plan): Promise<void> {
   const problems: string[] = [];
-  for (const { setting, sql } of trialsOf(plan)) {
-    await client.query('savepoint operator_sql');
-    try {
-      // With a parameter it goes by the extended protocol, which takes one statement only.
-      await client.query(sql, [0]);
-      await client.query('release savepoint operator_sql');
-    } catch (error) {
-      const { sqlState, message } = readFault(error);
-      if (sqlState === null) throw error;
-      problems.push(`${setting}: ${message}.`);
-      await client.query('rollback to savepoint operator_sql');
+  for (const { setting, sql, probes } of trialsOf(plan)) {
+    const refusal = await refusalOf(client, sql);
+    if (refusal !== null) {
+      problems.push(`${setting}: ${refusal}.`);
+      continue;
+    }
+    for (const probe of probes) {
+      if ((await refusalOf(client, probe)) !== null) continue;
+      problems.push(
+        `${setting}: a {tenantId} stands in quotes or in a comment: write it bare, it becomes the quoted key.`,
+      );
+      break;
     }
   }
   if (problems.length === 0) return;
   throw new PurgeError('CONFIG_INVALID', problems.join('\n'), { details: { problems } });
+}
+
+/** Why PostgreSQL refuses the statement, or null; the transaction goes on either way. */
+async function refusalOf(client: pg.ClientBase, sql: string): Promise<string | null> {
+  await client.query('savepoint operator_sql');
+  try {
+    // With a parameter it goes by the extended protocol, which takes one statement only.
+    await client.query(sql, [0]);
+    await client.query('release savepoint operator_sql');
+    return null;
+  } catch (error) {
+    const { sqlState, message } = readFault(error);
+    if (sqlState === null) throw error;
+    await client.query('rollback to savepoint operator_sql');
+    return message;
+  }
 }
 
 function trialsOf(plan: Plan): Trial[] {
@@ -63,11 +82,24 @@ function trialsOf(plan: Plan): Trial[] {
   return [...trials.values()];
 }
 
-/** Not in parentheses: `a) or (b` must not pass for a condition. */
-const conditionTrial = (table: TableName, sql: string): Trial => ({
-  setting: `tables["${table}"].where`,
-  sql: `select from ${table} t where case when ${sql.replaceAll('{tenantId}', 'null')}\n then true end limit $1::bigint`,
-});
+/** A column that no table has. */
+const NO_COLUMN = 't.tenant_purge_no_such_column';
+
+function conditionTrial(table: TableName, sql: string): Trial {
+  const parts = sql.split('{tenantId}');
+  const withKeys = (keyOf: (place: number) => string): string =>
+    parts.map((part, place) => (place === 0 ? part : `${keyOf(place)}${part}`)).join('');
+  // Not in parentheses: `a) or (b` must not pass for a condition.
+  const trial = (condition: string): string =>
+    `select from ${table} t where case when ${condition}\n then true end limit $1::bigint`;
+  return {
+    setting: `tables["${table}"].where`,
+    sql: trial(withKeys(() => 'null')),
+    probes: parts
+      .slice(1)
+      .map((_, index) => trial(withKeys((place) => (place === index + 1 ? NO_COLUMN : 'null')))),
+  };
+}
 
 /** Each value takes its column's type, as it would in the update. */
 function valuesTrial(
@@ -84,5 +116,6 @@ function valuesTrial(
   return {
     setting: `tables["${table}"].set`,
     sql: `select from ${table} t where ${compared.join(' and ')} limit $1::bigint`,
+    probes: [],
   };
 }

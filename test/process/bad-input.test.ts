@@ -214,7 +214,7 @@ const MISTAKES: readonly (readonly [string, object, string, readonly (string | R
   [
     'new values that the columns cannot take',
     notes({ onPurge: 'update', set: { state: null, size: '1', stat: 'x' } }),
-    'COLUMN_MISSING',
+    'CONFIG_INVALID',
     ['public.notes.state is NOT NULL', 'public.notes.size is generated', 'Did you mean state?'],
   ],
   [
@@ -243,13 +243,33 @@ const MISTAKES: readonly (readonly [string, object, string, readonly (string | R
   ],
   [
     'a condition that is no truth value',
-    orders('{tenantId}'),
+    orders('{tenantId} || payload'),
     'CONFIG_INVALID',
     ['tables["public.orders"].where: '],
   ],
   [
+    'a condition with the key in quotes',
+    orders("payload->>'tenant' = '{tenantId}'"),
+    'CONFIG_INVALID',
+    ['tables["public.orders"].where: a {tenantId} stands in quotes or in a comment'],
+  ],
+  [
+    'a condition with the key in quotes here and bare there',
+    orders("payload->>'tenant' in ({tenantId}, 'tenant:{tenantId}')"),
+    'CONFIG_INVALID',
+    ['tables["public.orders"].where: a {tenantId} stands in quotes or in a comment'],
+  ],
+  [
+    'a condition that names the tenant only in a comment, and so fits the rows of all',
+    orders("payload ? 'tenant' /* of {tenantId} */"),
+    'CONFIG_INVALID',
+    ['tables["public.orders"].where: a {tenantId} stands in quotes or in a comment'],
+  ],
+  [
     'a condition of two statements',
-    orders("payload->>'tenant' = {tenantId} then true end; delete from public.orders; select case when true"),
+    orders(
+      "payload->>'tenant' = {tenantId} then true end; delete from public.orders; select case when true",
+    ),
     'CONFIG_INVALID',
     ['tables["public.orders"].where: cannot insert multiple commands into a prepared statement'],
   ],
@@ -268,11 +288,15 @@ const MISTAKES: readonly (readonly [string, object, string, readonly (string | R
 ];
 
 describe.each(COMMANDS)('%s', (command) => {
-  test.each(MISTAKES)('refuses %s, in words, and changes nothing', async (_, config, code, said) => {
-    const { exitCode, codes, text } = await refuse(command, config);
-    expect({ exitCode, codes, text }).toMatchObject({ exitCode: 2, codes: [code] });
-    for (const words of said) expect(text).toMatch(words instanceof RegExp ? words : literal(words));
-  });
+  test.each(MISTAKES)(
+    'refuses %s, in words, and changes nothing',
+    async (_, config, code, said) => {
+      const { exitCode, codes, text } = await refuse(command, config);
+      expect({ exitCode, codes, text }).toMatchObject({ exitCode: 2, codes: [code] });
+      for (const words of said)
+        expect(text).toMatch(words instanceof RegExp ? words : literal(words));
+    },
+  );
 
   test('names all mistakes of the rules at once', async () => {
     const { exitCode, text } = await refuse(command, {
@@ -288,7 +312,18 @@ describe.each(COMMANDS)('%s', (command) => {
     });
     expect(exitCode).toBe(2);
     expect(text.split('\n').map((line) => line.replace(/[:;,].*/, ''))).toHaveLength(10);
-    for (const words of ['ids', 'public.agent ', 'public.note ', '{tenantId}', 'tenat_id', 'stat', 'notes_agent_fkey', 'agents_id', '"keep"', '"set"']) {
+    for (const words of [
+      'ids',
+      'public.agent ',
+      'public.note ',
+      '{tenantId}',
+      'tenat_id',
+      'stat',
+      'notes_agent_fkey',
+      'agents_id',
+      '"keep"',
+      '"set"',
+    ]) {
       expect(text).toContain(words);
     }
   });
@@ -335,9 +370,21 @@ const GRANTS = [
 
 describe('a role', () => {
   test.each([
-    ['USAGE on a schema', 'revoke usage on schema app from $role', /USAGE on app\.events|schema app/],
-    ['SELECT on a planned table', 'revoke select on public.notes from $role', /public\.notes|table notes/],
-    ['DELETE on a planned table', 'revoke delete on public.notes from $role', /DELETE on public\.notes/],
+    [
+      'USAGE on a schema',
+      'revoke usage on schema app from $role',
+      /USAGE on app\.events|schema app/,
+    ],
+    [
+      'SELECT on a planned table',
+      'revoke select on public.notes from $role',
+      /public\.notes|table notes/,
+    ],
+    [
+      'DELETE on a planned table',
+      'revoke delete on public.notes from $role',
+      /DELETE on public\.notes/,
+    ],
     ['SELECT on the tenant table', 'revoke select on public.tenants from $role', /tenants/],
   ])('without %s is told what it lacks, and changes nothing', async (_, revoke, said) => {
     const role = `bad_input_${randomUUID().slice(0, 8)}`;

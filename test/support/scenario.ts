@@ -40,28 +40,31 @@ export interface ScenarioOptions {
 /** An application of a scenario's own with the tenants `doomed` and `kept`. */
 export interface Scenario {
   readonly world: PurgeWorld;
-  prepare(actor?: Actor): Promise<PreparedCampaign>;
+  readonly prepare: (actor?: Actor) => Promise<PreparedCampaign>;
   /** Hazards of a type in the plan and the data for a purge of `doomed`. */
-  hazards(type: Hazard['type']): Promise<Hazard[]>;
+  readonly hazards: (type: Hazard['type']) => Promise<Hazard[]>;
   /** Enqueues the purge of `doomed` as the command line does. Throws what stands in its way. */
-  enqueue(options?: {
+  readonly enqueue: (options?: {
     readonly allow?: readonly Hazard['type'][];
     readonly actor?: Actor;
-  }): Promise<PurgeId>;
-  run(
+  }) => Promise<PurgeId>;
+  readonly run: (
     id: PurgeId,
     options?: { readonly failpoint?: Failpoint; readonly actor?: Actor },
-  ): Promise<Outcome>;
+  ) => Promise<Outcome>;
   /** Every row of the whole catalogue but the tenant's own. */
-  others(): Promise<CatalogueChecksum>;
-  everything(): Promise<CatalogueChecksum>;
+  readonly others: () => Promise<CatalogueChecksum>;
+  readonly everything: () => Promise<CatalogueChecksum>;
   /**
    * Enqueues and runs; expects that it completes, that every row of the catalogue which was not the
    * tenant's is as it was, and that none of the tenant's is left.
    * @returns rows per table in the ledger
    */
-  purgeCleanly(options?: { readonly allow?: readonly Hazard['type'][] }): Promise<LedgerRows>;
-  ids(table: string, what?: string): Promise<unknown>;
+  readonly purgeCleanly: (options?: {
+    readonly allow?: readonly Hazard['type'][];
+  }) => Promise<LedgerRows>;
+  /** Values of a column (or expression) over all rows of a table, in order; null where it is empty. */
+  readonly ids: (table: string, what?: string) => Promise<unknown>;
 }
 
 /** Registers the hooks of a test file that opens scenarios, one at a time. */

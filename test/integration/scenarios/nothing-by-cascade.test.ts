@@ -149,11 +149,15 @@ describe.each(SIZES)('%s', (_, smallPurgeRows) => {
 });
 
 test('the watch would have told: a plain DELETE hits rows of seven other tables at a depth that is not ours', async () => {
-  const { world } = await open(`${APPLICATION} delete from public.d_restrict; delete from public.e_no_action;`);
+  const { world } = await open(
+    `${APPLICATION} delete from public.d_restrict; delete from public.e_no_action;`,
+  );
   await watch(world.pool);
   await world.pool.query("delete from public.agents where tenant_id = 'doomed'");
   expect(await depths(world.pool)).toEqual([1, 2]);
-  expect((await happened(world.pool)).map(({ kind, table, rows }) => `${kind} ${table} ${rows}`)).toEqual([
+  expect(
+    (await happened(world.pool)).map(({ kind, table, rows }) => `${kind} ${table} ${rows}`),
+  ).toEqual([
     'delete a_cascade 5',
     'delete agents 5',
     'clear b_set_null 5',

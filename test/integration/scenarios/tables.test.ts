@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { Client } from 'pg';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Actor } from '../../../src/runtime/compose.ts';
+import { databaseUrlOf } from '../../support/postgres.ts';
 import type { PurgeWorld } from '../../support/purge-world.ts';
 import {
   BY_BATCHES,
@@ -12,8 +14,6 @@ import {
   useScenarios,
   WIDE,
 } from '../../support/scenario.ts';
-import { databaseUrlOf } from '../../support/postgres.ts';
-import { Client } from 'pg';
 
 const roles: string[] = [];
 // Registered before the scenarios' own: it runs after them, when the databases are gone.
@@ -220,7 +220,11 @@ describe('14. a role that is no superuser', () => {
     const actor = await actAsRole(scenario.world, ({ role }) => [
       `revoke delete on public.entries from ${role}`,
     ]);
-    await expectRefused(scenario, /MISSING_PRIVILEGE.*lacks DELETE on public\.entries.*GRANT DELETE ON public\.entries TO/, actor);
+    await expectRefused(
+      scenario,
+      /MISSING_PRIVILEGE.*lacks DELETE on public\.entries.*GRANT DELETE ON public\.entries TO/,
+      actor,
+    );
   });
 
   test('purges a table of which it may do everything', async () => {
@@ -236,27 +240,26 @@ describe('14. a role that is no superuser', () => {
     ['row security', () => 'alter table public.entries enable row level security'],
     ['REVOKE DELETE', (role: string) => `revoke delete on public.entries from ${role}`],
     ['REVOKE SELECT', (role: string) => `revoke select on public.entries from ${role}`],
-  ])(
-    '5. never ends as completed where %s came after the plan',
-    async (_, ddl) => {
-      for (const smallPurgeRows of [BY_BATCHES, 5_000]) {
-        const scenario = await open(ENTRIES, { smallPurgeRows });
-        let role = '';
-        const actor = await actAsRole(scenario.world, (made) => {
-          role = made.role;
-          return [];
-        });
-        const id = await scenario.enqueue({ actor });
-        await scenario.world.pool.query(ddl(role));
-        const before = await scenario.everything();
-        const outcome = await scenario.run(id, { actor });
-        expect(['refused', 'failed']).toContain(outcome.kind);
-        expect(outcome).toMatchObject({ error: { code: expect.stringMatching(/DRIFT|PRIVILEGE_MISSING/) } });
-        expect((await scenario.world.find(id)).error?.message).toContain('entries');
-        expect(await scenario.everything()).toEqual(before);
-      }
-    },
-  );
+  ])('5. never ends as completed where %s came after the plan', async (_, ddl) => {
+    for (const smallPurgeRows of [BY_BATCHES, 5_000]) {
+      const scenario = await open(ENTRIES, { smallPurgeRows });
+      let role = '';
+      const actor = await actAsRole(scenario.world, (made) => {
+        role = made.role;
+        return [];
+      });
+      const id = await scenario.enqueue({ actor });
+      await scenario.world.pool.query(ddl(role));
+      const before = await scenario.everything();
+      const outcome = await scenario.run(id, { actor });
+      expect(['refused', 'failed']).toContain(outcome.kind);
+      expect(outcome).toMatchObject({
+        error: { code: expect.stringMatching(/DRIFT|PRIVILEGE_MISSING/) },
+      });
+      expect((await scenario.world.find(id)).error?.message).toContain('entries');
+      expect(await scenario.everything()).toEqual(before);
+    }
+  });
 });
 
 test.each([

@@ -10,16 +10,17 @@ import { composeObserver, rulesOf } from '../../../src/runtime/compose.ts';
 import { createDatabase, type TestDatabase } from '../postgres.ts';
 import { openWorld, type PurgeWorld } from '../purge-world.ts';
 import { claimRedisDatabase } from '../redis.ts';
-import { type Application, readFacts, type SchemaFacts } from './facts.ts';
+import { type Application, readFacts, type SchemaFacts, type TableFacts } from './facts.ts';
 import { type FilledSchema, type FillOptions, fillSchema } from './fill.ts';
 import { readGraph, type SchemaGraph } from './graph.ts';
 import { loadSchema } from './load.ts';
 import { type Survey, surveyOwners } from './oracle.ts';
 import { answerHazards, bareSettings, type PurgeSettings } from './purge-settings.ts';
+import { quoteTable, runScript } from './script.ts';
 
 /** Rounds of answers before hazards that keep coming are taken for endless. */
 const roundsMax = 20;
-/** Fewer rows than a tenant has in most tables. */
+/** The least that a batch can be: one block. */
 const batch = { smallPurgeRows: 0, maxRows: 2 };
 
 /** An application's empty schema, to copy. */
@@ -38,6 +39,7 @@ export async function makeSchemaTemplate(application: Application): Promise<Sche
   const pool = new Pool({ connectionString: database.url, max: 1 });
   try {
     await loadSchema(pool, facts);
+    await runScript(pool, facts.tables.flatMap(spreadRows));
   } catch (error) {
     await database.drop();
     throw error;
@@ -51,6 +53,12 @@ export async function makeSchemaTemplate(application: Application): Promise<Sche
     name: database.name,
     [Symbol.asyncDispose]: () => database.drop(),
   };
+}
+
+/** A few rows to a block: a batch is never less than a block, and a tenant's rows should need many. */
+function spreadRows({ schema, name, partitionKey }: TableFacts): string[] {
+  if (partitionKey !== undefined) return [];
+  return [`alter table ${quoteTable(schema, name)} set (fillfactor = 10)`];
 }
 
 /** A filled copy of the schema, and the program over it once its settings are found. */
@@ -126,13 +134,13 @@ export class PurgeCase {
     for (let round = 0; round < roundsMax; round += 1) {
       const hazards = await looking.hazards(settings, tenants);
       const { blocking, notAllowed } = hazardsInTheWay(hazards, settings.allow);
-      if (blocking.length + notAllowed.length === 0) { console.log('SETTLED', this.#template.facts.name, this.filled.edges, this.filled.crossing.length, tenants.length, round, JSON.stringify({t: Object.keys(settings.tables).length, k: Object.entries(settings.foreignKeys).reduce((a: Record<string, number>, [, r]) => ({...a, [r]: (a[r] ?? 0) + 1}), {}), allow: settings.allow, cyc: hazards.filter((h) => h.type.startsWith('CYCLE')).map((h) => h.message.slice(0, 300)) })); return settings; }
+      if (blocking.length + notAllowed.length === 0) return settings;
       settings = answerHazards(settings, [...blocking, ...notAllowed]);
     }
     throw new Error(`Hazards are in the way after ${roundsMax} rounds of answers.`);
   }
 
-  /** The program with these settings, purging by batches of two rows; ends with the case. */
+  /** The program with these settings, purging by the smallest batches; ends with the case. */
   async start(settings: PurgeSettings): Promise<PurgeWorld> {
     const place = { databaseUrl: this.#database.url, redisUrl: this.#redis.url, drop: leave };
     const config = { ...settings, batch, redis: { keys: [] } };
