@@ -1,6 +1,6 @@
 /**
  * `npm run -s bench -- NAME… [--json]`: our speed against the plain way's, both measured now, on this
- * machine; `plan` stands alone. stdout carries the figures, stderr the progress.
+ * machine; `plan` and `stop` stand alone. stdout carries the figures, stderr the progress.
  */
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { EXIT, type ExitCode, toPurgeError } from '../../src/domain/errors.ts';
@@ -10,6 +10,7 @@ import { printTable } from './output.ts';
 import { benchPlan, describePlanReport, type PlanReport } from './plan.ts';
 import { benchRedis } from './redis.ts';
 import { openServers, type Servers, type Settings } from './servers.ts';
+import { benchStop, describeStopReport, type StopReport } from './stop.ts';
 import { benchWhale } from './whale.ts';
 
 interface BenchOptions {
@@ -18,7 +19,7 @@ interface BenchOptions {
   readonly targetMs?: number;
 }
 
-type Report = Comparison | PlanReport;
+type Report = Comparison | PlanReport | StopReport;
 type Benchmark = (servers: Servers, options: BenchOptions) => Promise<Report>;
 
 const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
@@ -26,6 +27,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   many: (servers, { scale }) => benchMany(servers, { scale }),
   redis: (servers, { scale }) => benchRedis(servers, scale),
   plan: (servers, { scale }) => benchPlan(servers, scale),
+  stop: benchStop,
 };
 
 process.exitCode = await main(process.argv.slice(2));
@@ -75,8 +77,9 @@ function print(reports: Readonly<Record<string, Report>>, settings: Settings): v
   const comparisons: Record<string, Comparison> = {};
   const others: string[] = [];
   for (const [name, report] of Object.entries(reports)) {
-    if ('kind' in report) others.push(describePlanReport(report));
-    else comparisons[name] = report;
+    if (!('kind' in report)) comparisons[name] = report;
+    else if (report.kind === 'plan') others.push(describePlanReport(report));
+    else others.push(describeStopReport(report));
   }
   if (Object.keys(comparisons).length > 0) printTable(comparisons, settings);
   for (const line of others) process.stdout.write(`${line}\n`);
@@ -90,7 +93,11 @@ function parse(
     .argument('[names...]', `benchmarks: ${Object.keys(BENCHMARKS).join(', ')}`)
     .option('--json', 'print one JSON document', false)
     .option('--scale <factor>', 'size of the data; only 1 is comparable', positive, 1)
-    .option('--target-ms <ms>', "whale: batch.targetMs instead of the product's default", positive)
+    .option(
+      '--target-ms <ms>',
+      "whale, stop: batch.targetMs instead of the product's default",
+      positive,
+    )
     .exitOverride();
   try {
     program.parse([...argv], { from: 'user' });

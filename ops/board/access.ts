@@ -1,6 +1,6 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { isIPv4 } from 'node:net';
-import type { RequestHandler, Response } from 'express';
+import type { Request, RequestHandler, Response } from 'express';
+import { renderMessage } from './pages/layout.ts';
 
 /**
  * The page loads nothing from elsewhere (Bull Board's would ask a font server), runs no script that
@@ -23,7 +23,8 @@ export const confineBrowser: RequestHandler = (_, response, next) => {
     'Content-Security-Policy': CONTENT_POLICY,
     'X-Frame-Options': 'DENY',
     'X-Content-Type-Options': 'nosniff',
-    'Referrer-Policy': 'no-referrer',
+    // With no-referrer a form's Origin would be null, and the board not know its own page.
+    'Referrer-Policy': 'same-origin',
   });
   next();
 };
@@ -37,51 +38,47 @@ export const requireOwnHost: RequestHandler = (request, response, next) => {
   if (isLoopbackHost(host)) next();
   else {
     refuse(
+      request,
       response,
       `The board serves this machine only, not "${host}": set BOARD_PASSWORD first.`,
     );
   }
 };
 
-/** HTTP basic authentication, compared in constant time. */
-export function requirePassword(user: string, password: string): RequestHandler {
-  const expected = digest(`${user}:${password}`);
-  return (request, response, next) => {
-    const [scheme, credentials] = (request.get('authorization') ?? '').split(' ');
-    const given = Buffer.from(credentials ?? '', 'base64').toString('utf8');
-    // Digests, since the comparison wants equal lengths, and the length is a secret too.
-    if (timingSafeEqual(digest(given), expected) && scheme?.toLowerCase() === 'basic') {
-      next();
-      return;
-    }
-    response
-      .status(401)
-      .set('WWW-Authenticate', 'Basic realm="tenant-purge", charset="UTF-8"')
-      .type('text')
-      .send('Sign in with BOARD_USER and BOARD_PASSWORD.\n');
-  };
-}
-
 /**
  * Requests that change something must come from the board's own page. A browser sends credentials,
  * or reaches a loopback address, for any page that asks it to, and says which page it was.
  * Programs that are no browser send neither header and pass.
+ * @param origin where people open the board; null: under whatever name the request is for
  */
-export const requireOwnPage: RequestHandler = (request, response, next) => {
-  const site = request.get('sec-fetch-site') ?? 'none';
-  const origin = request.get('origin');
-  const own = origin === undefined || hostOf(origin) === request.get('host')?.toLowerCase();
-  const isRead = request.method === 'GET' || request.method === 'HEAD';
-  if (isRead || (own && (site === 'same-origin' || site === 'none'))) next();
-  else refuse(response, `Refused: it was asked for by another page (${origin ?? site}).`);
-};
+export const requireOwnPage =
+  (origin: string | null): RequestHandler =>
+  (request, response, next) => {
+    const site = request.get('sec-fetch-site') ?? 'none';
+    const from = request.get('origin');
+    const isOwn = from === undefined || from === origin || isSameHost(from, request, origin);
+    if (isRead(request) || (isOwn && (site === 'same-origin' || site === 'none'))) next();
+    else refuse(request, response, `Refused: it was asked for by another page (${from ?? site}).`);
+  };
 
-/** The form in which Bull Board's page expects an error: it shows the message to the operator. */
-function refuse(response: Response, message: string): void {
-  response.status(403).json({ error: { key: 'ERRORS.FORBIDDEN' }, message });
+export const isRead = ({ method }: Request): boolean => method === 'GET' || method === 'HEAD';
+
+/**
+ * Refuses in the form that the asking page expects: Bull Board's shows the message to the operator,
+ * and so does a page of ours.
+ */
+export function refuse(request: Request, response: Response, message: string): void {
+  response.status(403);
+  if (request.path.startsWith('/api/') || request.accepts(['json', 'html']) !== 'html') {
+    response.json({ error: { key: 'ERRORS.FORBIDDEN' }, message });
+  } else {
+    response.type('html').send(renderMessage('Refused', message));
+  }
 }
 
-const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+/** Behind a proxy the host of the request may be the proxy's own; then only `origin` counts. */
+const isSameHost = (from: string, request: Request, origin: string | null): boolean =>
+  origin === null && hostOf(from) === request.get('host')?.toLowerCase();
 
 /** Host and port of an origin; `null`, which sandboxed pages send, has none. */
 const hostOf = (origin: string): string | null =>

@@ -1,7 +1,10 @@
 import type { BeforeHookResult, HookContext } from '@bull-board/api/typings/app';
-import { asPurgeId, isUuid } from '../../src/domain/ids.ts';
+import { isLive } from '../../src/domain/purge.ts';
 import type { PurgeRecord } from '../../src/domain/records.ts';
-import type { BoardParts } from './app.ts';
+import { jobIdOf as currentJobOf } from '../../src/queue/contracts.ts';
+import { recordRefusal } from './audit.ts';
+import { purgeOfJob } from './jobs.ts';
+import type { BoardParts } from './parts.ts';
 
 /** Why an action is refused and what to do instead; null where it may go on. */
 type Refusal = string | null;
@@ -32,11 +35,9 @@ const retriesAreEnqueued: Judge = async (parts, request) => {
  * would undo behind the operator's back, is refused with the command that does it.
  */
 const JUDGES: Readonly<Record<string, Judge>> = {
-  'put /api/queues/pause': allow,
   'put /api/queues/:queueName/pause': allow,
-  'put /api/queues/resume': judgeResume,
-  'put /api/queues/:queueName/resume': judgeResume,
-  'put /api/queues/:queueName/promote': allow,
+  'put /api/queues/:queueName/resume': allow,
+  'put /api/queues/:queueName/promote': judgePromoteAll,
   'put /api/queues/:queueName/:jobId/promote': judgePromote,
   'put /api/queues/:queueName/clean/:queueStatus': judgeCleanAll,
   'put /api/queues/:queueName/:jobId/clean': judgeClean,
@@ -67,22 +68,29 @@ export async function judgeAction(
   if (method === 'get') return { allow: true };
   const refusal = await (JUDGES[`${method} ${route}`] ?? refuse(NOT_OURS))(parts, request);
   if (refusal === null) return { allow: true };
+  await recordRefusal(parts, {
+    asked: `${method.toUpperCase()} ${route}`,
+    reason: refusal,
+    purgeId: (await purgeOf(parts, request))?.id ?? null,
+  });
   return { allow: false, status: 403, message: refusal };
 }
 
-/** While the ledger holds a stop of everything, a resumed queue would be paused again in seconds. */
-async function judgeResume(parts: BoardParts): Promise<Refusal> {
+/** A job promoted while everything is stopped would only come back. */
+async function judgePromoteAll(parts: BoardParts): Promise<Refusal> {
   const { stopped, changedBy } = await parts.commands.readControl();
   if (!stopped) return null;
   const who = changedBy === null ? '' : ` by ${changedBy}`;
-  return `Everything was stopped${who} in the ledger. Release it: tenant-purge resume --all`;
+  return `Everything was paused${who}: nothing would run. Release it first: Resume, or tenant-purge resume --all`;
 }
 
 /** Promote resumes a paused purge and hurries an interrupted one; a purge not yet due stays so. */
 async function judgePromote(parts: BoardParts, request: HookContext['request']): Promise<Refusal> {
   const purge = await purgeOf(parts, request);
-  if (purge?.status !== 'scheduled' || purge.dueAt.getTime() <= Date.now()) return null;
-  return `The purge is due at ${purge.dueAt.toISOString()}, as it was asked for. To have it sooner: tenant-purge cancel ${purge.id}, then enqueue the tenant without --delay`;
+  if (purge?.status === 'scheduled' && purge.dueAt.getTime() > Date.now()) {
+    return `The purge is due at ${purge.dueAt.toISOString()}, as it was asked for. To have it sooner: tenant-purge cancel ${purge.id}, then enqueue the tenant without --delay`;
+  }
+  return judgePromoteAll(parts);
 }
 
 function judgeCleanAll(_: BoardParts, request: HookContext['request']): Refusal {
@@ -90,21 +98,15 @@ function judgeCleanAll(_: BoardParts, request: HookContext['request']): Refusal 
   return 'The ledger would add these jobs again: their purges have not ended. To end them: tenant-purge cancel --all';
 }
 
+/** The job of a live purge would be added again; any other only shows what has been. */
 async function judgeClean(parts: BoardParts, request: HookContext['request']): Promise<Refusal> {
-  const job = await parts.queue.bull.getJob(jobIdOf(request));
-  if (job === undefined || ENDED.includes(await job.getState())) return null;
   const purge = await purgeOf(parts, request);
-  if (purge === null) return null;
+  if (purge === null || !isLive(purge.status)) return null;
+  if (jobIdOf(request) !== currentJobOf(purge.id, purge.jobNumber)) return null;
   return `The ledger would add the job again: its purge is ${purge.status}. To end it: tenant-purge cancel ${purge.id}`;
 }
 
-/** The purge whose job is meant, by the job's id alone: a job's data can be edited. */
-async function purgeOf(
-  parts: BoardParts,
-  request: HookContext['request'],
-): Promise<PurgeRecord | null> {
-  const purgeId = jobIdOf(request).split('.')[0] ?? '';
-  return isUuid(purgeId) ? parts.purges.find(asPurgeId(purgeId)) : null;
-}
+const purgeOf = (parts: BoardParts, request: HookContext['request']): Promise<PurgeRecord | null> =>
+  purgeOfJob(parts, jobIdOf(request));
 
 const jobIdOf = (request: HookContext['request']): string => String(request.params['jobId'] ?? '');

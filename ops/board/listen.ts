@@ -13,7 +13,7 @@ loopback.addSubnet('127.0.0.0', 8, 'ipv4');
 loopback.addAddress('::1', 'ipv6');
 
 /**
- * Listens on the address that the host resolves to. Without a password that must be a loopback
+ * Listens on the address that the host resolves to. Without any sign-in that must be a loopback
  * address: what counts is where the name leads on this machine, not how it is spelled.
  * @throws PurgeError CONFIG_INVALID where that is not allowed, the port is taken, or the like
  */
@@ -50,7 +50,8 @@ async function addressOf(board: Config['board']): Promise<string> {
     throw cannotListen(board, error);
   }
   const family = found.family === 6 ? 'ipv6' : 'ipv4';
-  if (board.password === null && !loopback.check(found.address, family)) {
+  const signsIn = board.password !== null || board.proxy !== null;
+  if (!signsIn && !loopback.check(found.address, family)) {
     throw new PurgeError(
       'CONFIG_INVALID',
       `The board would be open to anyone who reaches ${board.host} (${found.address}): it has no password.`,

@@ -10,6 +10,7 @@ import { plan } from './commands/plan.ts';
 import { reconcile } from './commands/reconcile.ts';
 import { status } from './commands/status.ts';
 import { cancel, pause, resume } from './commands/stop.ts';
+import { tune } from './commands/tune.ts';
 import { verify } from './commands/verify.ts';
 import { worker } from './commands/worker.ts';
 import { type CliIo, colorsOf, columnsOf, writeLine } from './io.ts';
@@ -22,6 +23,7 @@ const COMMANDS = [
   pause,
   resume,
   cancel,
+  tune,
   verify,
   reconcile,
   doctor,

@@ -91,6 +91,8 @@ async function startOwnPostgres(folder: DataFolder, user: ServerUser): Promise<s
     settings: options.postgres?.settings ?? {},
     fresh: options.fresh ?? false,
     port: options.postgres?.port,
+    tls: options.postgres?.tls,
+    tlsOnly: options.postgres?.tlsOnly ?? false,
   });
   note({ name: 'PostgreSQL', server, stop: () => stopPostgres(server) }, mark);
   return url;
@@ -104,6 +106,7 @@ async function startOwnRedis(folder: DataFolder, user: ServerUser): Promise<stri
     user,
     databases: options.redis?.databases,
     port: options.redis?.port,
+    tls: options.redis?.tls,
   });
   note({ name: 'Redis', server, stop: () => stopRedis(server) }, mark);
   return url;

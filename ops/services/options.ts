@@ -3,6 +3,9 @@
 /** Settings of `postgresql.conf` by name, given to the server on its command line. */
 export type PostgresSettings = Readonly<Record<string, string | number | boolean>>;
 
+/** PEM files of a server's certificate and key. */
+export type TlsFiles = { readonly certificateFile: string; readonly keyFile: string };
+
 export type ServiceOptions = {
   /** Folder of everything the services write; created when missing. */
   readonly dataDir: string;
@@ -12,10 +15,22 @@ export type ServiceOptions = {
   readonly fresh?: boolean;
   /** Removes the whole folder when the services end, however they end. */
   readonly ephemeral?: boolean;
-  /** False: no PostgreSQL. `port`: a fixed one instead of a free one. */
-  readonly postgres?: false | { readonly settings?: PostgresSettings; readonly port?: number };
-  /** False: no Redis. `databases`: how many numbered databases (16). */
-  readonly redis?: false | { readonly databases?: number; readonly port?: number };
+  /**
+   * False: no PostgreSQL. `port`: a fixed one instead of a free one. `tls`: it offers TLS, and with
+   * `tlsOnly` lets nobody in without.
+   */
+  readonly postgres?:
+    | false
+    | {
+        readonly settings?: PostgresSettings;
+        readonly port?: number;
+        readonly tls?: TlsFiles;
+        readonly tlsOnly?: boolean;
+      };
+  /** False: no Redis. `databases`: how many numbered databases (16). `tls`: it speaks TLS only. */
+  readonly redis?:
+    | false
+    | { readonly databases?: number; readonly port?: number; readonly tls?: TlsFiles };
 };
 
 export type ServiceUrls = { readonly databaseUrl: string; readonly redisUrl: string };

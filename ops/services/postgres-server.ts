@@ -3,7 +3,7 @@ import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { createPrivateFolder, type DataFolder, giveTo, type ServerUser } from './data-folder.ts';
-import { type PostgresSettings, postgresPassword, postgresUser } from './options.ts';
+import { type PostgresSettings, postgresPassword, postgresUser, type TlsFiles } from './options.ts';
 import type { PostgresBinaries } from './postgres-binaries.ts';
 import { errorMessage, waitUntil } from './processes.ts';
 import {
@@ -14,6 +14,7 @@ import {
   startServer,
   stopServer,
 } from './server-process.ts';
+import { bringTlsFiles } from './tls-files.ts';
 
 export type PostgresRequest = {
   readonly binaries: PostgresBinaries;
@@ -22,6 +23,8 @@ export type PostgresRequest = {
   readonly settings: PostgresSettings;
   readonly fresh: boolean;
   readonly port: number | undefined;
+  readonly tls?: TlsFiles | undefined;
+  readonly tlsOnly?: boolean;
 };
 
 /** Fit for the demo and the benchmarks on two cores; durability as PostgreSQL ships it. */
@@ -45,12 +48,13 @@ export async function startPostgres(
   if (request.fresh) rmSync(dataFolder, { recursive: true, force: true });
   await initialise(request, dataFolder);
   const user = ownerOf(dataFolder, request.user);
+  const settings = { ...request.settings, ...tlsSettings(request, dataFolder, user) };
   for (let attempt = 1; ; attempt += 1) {
     const port = request.port ?? (await findFreePort());
     const logFile = join(request.folder.dataDir, 'postgres.log');
     const server = await startServer({
       command: request.binaries.postgres,
-      args: serverArguments(dataFolder, port, request.settings),
+      args: serverArguments(dataFolder, port, settings),
       user,
       folder: dataFolder,
       logFile,
@@ -110,6 +114,21 @@ function ownerOf(dataFolder: string, user: ServerUser): ServerUser {
   if (!('uid' in user.ids)) return user;
   const { uid, gid } = statSync(dataFolder);
   return uid === 0 ? user : { ids: { uid, gid } };
+}
+
+function tlsSettings(
+  { folder, tls, tlsOnly }: PostgresRequest,
+  dataFolder: string,
+  user: ServerUser,
+): PostgresSettings {
+  if (tls === undefined) return {};
+  const { certificateFile, keyFile } = bringTlsFiles(tls, folder.room, user);
+  const files = { ssl: true, ssl_cert_file: certificateFile, ssl_key_file: keyFile };
+  if (!tlsOnly) return files;
+  const hbaFile = join(dataFolder, 'tls-only.conf');
+  writeFileSync(hbaFile, 'hostssl all all 127.0.0.1/32 scram-sha-256\n', { mode: 0o600 });
+  giveTo(hbaFile, user);
+  return { ...files, hba_file: hbaFile };
 }
 
 function serverArguments(dataFolder: string, port: number, settings: PostgresSettings): string[] {

@@ -2,8 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { createPrivateFolder, type DataFolder, type ServerUser } from './data-folder.ts';
+import { canInstallPackages, installPackage } from './debian-package.ts';
+import type { TlsFiles } from './options.ts';
 import { waitUntil } from './processes.ts';
-import { canInstallRedis, installRedis } from './redis-install.ts';
 import {
   findFreePort,
   readLogTail,
@@ -11,6 +12,7 @@ import {
   startServer,
   stopServer,
 } from './server-process.ts';
+import { bringTlsFiles } from './tls-files.ts';
 
 export type RedisRequest = {
   readonly program: string;
@@ -18,9 +20,15 @@ export type RedisRequest = {
   readonly user: ServerUser;
   readonly databases: number | undefined;
   readonly port: number | undefined;
+  readonly tls?: TlsFiles | undefined;
 };
 
 const programs = ['redis-server', 'valkey-server'];
+const REDIS_PACKAGE = {
+  name: 'redis-server',
+  reason: 'There is no Redis on this machine',
+  otherwise: 'Install it by hand, or set REDIS_URL to a server of yours.',
+};
 const defaultDatabases = 16;
 const startLimitMs = 20_000;
 const stopLimitMs = 5_000;
@@ -30,8 +38,8 @@ const portAttempts = 3;
 export async function provideRedisProgram(say: (line: string) => void): Promise<string> {
   const found = findProgram();
   if (found !== undefined) return found;
-  if (canInstallRedis()) {
-    await installRedis(say);
+  if (canInstallPackages()) {
+    await installPackage(REDIS_PACKAGE, say);
     const installed = findProgram();
     if (installed !== undefined) return installed;
   }
@@ -48,18 +56,20 @@ export async function startRedis(
 ): Promise<{ server: ServerProcess; url: string; mark: string }> {
   const folder = join(request.folder.room, 'redis');
   createPrivateFolder(folder, request.user);
+  const tls =
+    request.tls === undefined ? undefined : bringTlsFiles(request.tls, folder, request.user);
   for (let attempt = 1; ; attempt += 1) {
     const port = request.port ?? (await findFreePort());
     const logFile = join(request.folder.dataDir, 'redis.log');
     const server = await startServer({
       command: request.program,
-      args: serverArguments(folder, port, request.databases ?? defaultDatabases),
+      args: serverArguments(folder, port, request.databases ?? defaultDatabases, tls),
       user: request.user,
       folder,
       logFile,
       signalOnOrphan: 'TERM',
     });
-    const url = `redis://127.0.0.1:${port}`;
+    const url = `${tls === undefined ? 'redis' : 'rediss'}://127.0.0.1:${port}`;
     // Redis rewrites its command line to `redis-server 127.0.0.1:PORT`.
     if (await becomesReady(server, url)) return { server, url, mark: `:${port}` };
     await stopRedis(server);
@@ -91,10 +101,15 @@ function runs(program: string): boolean {
   }
 }
 
-function serverArguments(folder: string, port: number, databases: number): string[] {
+function serverArguments(
+  folder: string,
+  port: number,
+  databases: number,
+  tls: TlsFiles | undefined,
+): string[] {
   const settings = {
     '--bind': '127.0.0.1',
-    '--port': String(port),
+    ...portSettings(port, tls),
     '--dir': folder,
     '--save': '',
     '--appendonly': 'no',
@@ -103,8 +118,24 @@ function serverArguments(folder: string, port: number, databases: number): strin
   return Object.entries(settings).flat();
 }
 
+const portSettings = (port: number, tls: TlsFiles | undefined): Record<string, string> =>
+  tls === undefined
+    ? { '--port': String(port) }
+    : {
+        '--port': '0',
+        '--tls-port': String(port),
+        '--tls-cert-file': tls.certificateFile,
+        '--tls-key-file': tls.keyFile,
+        '--tls-auth-clients': 'no',
+      };
+
 async function becomesReady(server: ServerProcess, url: string): Promise<boolean> {
-  const client = new Redis(url, { lazyConnect: true, retryStrategy: null });
+  const client = new Redis(url, {
+    lazyConnect: true,
+    retryStrategy: null,
+    // Whether it answers, on loopback: whose certificate it has is the caller's business.
+    ...(url.startsWith('rediss:') ? { tls: { rejectUnauthorized: false } } : {}),
+  });
   client.on('error', () => undefined); // refused until it listens
   const answers = async (): Promise<boolean> => {
     try {

@@ -7,7 +7,7 @@ import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { GuardianAnswer, ServiceOptions, ServiceUrls } from './options.ts';
 
-export type { PostgresSettings, ServiceOptions } from './options.ts';
+export type { PostgresSettings, ServiceOptions, TlsFiles } from './options.ts';
 
 /** Running servers. */
 export type Services = ServiceUrls & {

@@ -28,6 +28,9 @@ BEGIN
   IF to_regclass('tenant_purge.remembered') IS NOT NULL THEN
     GRANT DELETE ON tenant_purge.remembered TO tenant_purge;
   END IF;
+  IF to_regclass('tenant_purge.tuning') IS NOT NULL THEN
+    GRANT DELETE ON tenant_purge.tuning, tenant_purge.throttled TO tenant_purge;
+  END IF;
 END $$;
 
 -- The application: every schema with tables of tenants. Foreign keys lead from one to another, so a

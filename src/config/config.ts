@@ -17,9 +17,25 @@ export interface Config extends FileConfig {
   readonly board: {
     readonly host: string;
     readonly port: number;
+    /** Whoever signs in with `password`; may change things. */
     readonly user: string;
     readonly password: string | null;
+    /** Signs in as `viewer`, who sees everything and changes nothing. */
+    readonly viewerPassword: string | null;
+    /** A proxy that signs people in before the board; null where there is none. */
+    readonly proxy: BoardProxy | null;
   };
   /** Absolute path of the file; null where the configuration was handed in by a program. */
   readonly file: string | null;
+}
+
+export interface BoardProxy {
+  /** The header in which it names who is signed in; lower case. */
+  readonly header: string;
+  /** Addresses and networks (`10.1.2.0/24`) from which the header is believed. */
+  readonly addresses: readonly string[];
+  /** Who of them may change things; null: everyone whom it lets in. */
+  readonly operators: readonly string[] | null;
+  /** Where people open the board, e.g. `https://purge.example.com`; only from there it is changed. */
+  readonly origin: string;
 }

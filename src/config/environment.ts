@@ -1,7 +1,10 @@
 import { isIPv4 } from 'node:net';
 import { environmentName } from '../domain/environment.ts';
+import { inheritPostgresTls, postgresTlsProblems } from '../domain/postgres-tls.ts';
 import { redactUrl } from '../domain/redact-url.ts';
+import { inheritRedisCa } from '../domain/redis-tls.ts';
 import { FAILPOINTS } from '../engine/failpoints.ts';
+import { checkProxy, viewerProblems } from './board-access.ts';
 import type { Config } from './config.ts';
 import { type Checked, keepProblems, suggestion } from './problems.ts';
 
@@ -56,9 +59,14 @@ export function checkEnvironment(env: NodeJS.ProcessEnv): Checked<EnvironmentCon
     return url ?? '';
   };
 
-  const databaseUrl = readUrl('DATABASE_URL', POSTGRES);
-  const redisUrl = readUrl('REDIS_URL', REDIS);
-  const queueRedisUrl = readUrl('QUEUE_REDIS_URL', REDIS, redisUrl);
+  const databaseUrl = inheritPostgresTls(readUrl('DATABASE_URL', POSTGRES), {
+    mode: read('PGSSLMODE'),
+    rootFile: read('PGSSLROOTCERT'),
+  });
+  problems.push(...postgresTlsProblems(databaseUrl).map((problem) => `DATABASE_URL: ${problem}`));
+  const redisCaFile = read('REDIS_TLS_CA_FILE');
+  const redisUrl = inheritRedisCa(readUrl('REDIS_URL', REDIS), redisCaFile);
+  const queueRedisUrl = inheritRedisCa(readUrl('QUEUE_REDIS_URL', REDIS, redisUrl), redisCaFile);
 
   const keep = (env['KEEP_TENANT_ID']?.split(',') ?? []).map((id) => id.trim());
   problems.push(...keep.flatMap((id) => keepProblems('KEEP_TENANT_ID', id)));
@@ -77,11 +85,24 @@ export function checkEnvironment(env: NodeJS.ProcessEnv): Checked<EnvironmentCon
   const port = /^\d+$/.test(portText) ? Number(portText) : Number.NaN;
   const password = env['BOARD_PASSWORD'] || null;
   if (!(port <= PORT_MAX)) problems.push(`BOARD_PORT: must be a port, 0 to ${PORT_MAX}`);
-  if (password === null && !isLoopback(host)) {
+  const user = read('BOARD_USER') ?? 'operator';
+  const viewerPassword = env['BOARD_VIEWER_PASSWORD'] || null;
+  const proxyHeader = read('BOARD_TRUSTED_HEADER');
+  const proxy = checkProxy({
+    header: proxyHeader,
+    addresses: read('BOARD_TRUSTED_PROXIES'),
+    operators: read('BOARD_OPERATORS'),
+    origin: read('BOARD_ORIGIN'),
+  });
+  problems.push(...proxy.problems);
+  if (password === null && proxyHeader === null && !isLoopback(host)) {
     problems.push(
       `BOARD_HOST: "${host}" can be reached from other machines; set BOARD_PASSWORD, or use 127.0.0.1`,
     );
   }
+  problems.push(
+    ...viewerProblems({ user, password, viewerPassword, isProxied: proxyHeader !== null }),
+  );
 
   if (problems.length > 0) return { value: null, problems };
   return {
@@ -94,7 +115,7 @@ export function checkEnvironment(env: NodeJS.ProcessEnv): Checked<EnvironmentCon
       confirmation: env['CONFIRM_CLEANUP'] || null,
       logLevel,
       failpoint,
-      board: { host, port, user: read('BOARD_USER') ?? 'operator', password },
+      board: { host, port, user, password, viewerPassword, proxy: proxy.value },
     },
     problems: [],
   };

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseMaintenanceWindow } from '../domain/maintenance-window.ts';
 
 const tableName = z
   .string()
@@ -90,6 +91,29 @@ export const configSchema = z.strictObject({
       statementTimeoutMs: z.int().min(10).max(3_600_000).default(30_000),
       /** Passes over one table before rows that keep arriving are reported as residue. */
       maxPasses: z.int().min(1).max(100).default(5),
+    })
+    .prefault({}),
+  /** When a purge holds before a batch; null: not for this reason. */
+  throttle: z
+    .strictObject({
+      replicaLagMsMax: z.int().min(0).max(86_400_000).nullable().default(10_000),
+      /** WAL that one replication slot keeps, in MiB. */
+      slotWalMbMax: z.int().min(1).max(100_000_000).nullable().default(10_240),
+      lockWaitersMax: z.int().min(0).max(10_000).nullable().default(0),
+      /** Age of the oldest transaction that keeps dead rows from being removed. */
+      transactionAgeMsMax: z.int().min(100).max(604_800_000).nullable().default(3_600_000),
+      /** Dead rows of a table, as a multiple of where autovacuum is due. */
+      vacuumFactorMax: z.number().min(1).max(1_000).nullable().default(null),
+      /** Rows of one purge per second. */
+      rowsPerSecMax: z.int().min(1).max(100_000_000).nullable().default(null),
+      /** Times of day in which purges delete; none: always. */
+      windows: z
+        .array(
+          z.string().refine((text) => parseMaintenanceWindow(text) !== null, {
+            error: 'must be times of day and a time zone, e.g. "22:00-06:00 Europe/Berlin"',
+          }),
+        )
+        .default([]),
     })
     .prefault({}),
   worker: z

@@ -110,6 +110,11 @@ export interface DeleteStep {
   /** True for a partitioned table, whose rows lie in its leaves. */
   readonly partitioned: boolean;
   readonly actingKeys: readonly ActingKey[];
+  /**
+   * Oids of the foreign keys that may act, as the catalogue had them when the plan was made from it:
+   * a batch that finds another stops. Absent in a plan that was not read from a database.
+   */
+  readonly actingKeyIds?: readonly string[];
   /** One-to-one parents of the rows, to be deleted after them. */
   readonly remembers: readonly RememberedParent[];
   /** For a one-to-one parent: the keys that must not refer to a row for it to go; else null. */

@@ -8,6 +8,7 @@ import { readFault } from '../postgres/sqlstate.ts';
 import { chooseAccessPath } from './access-path.ts';
 import { type BatchSizeLimits, halveBatchSize, nextBatchSize } from './batch-size.ts';
 import { fenced } from './fenced.ts';
+import { batchRowsUnder } from './pace.ts';
 import type { Run } from './parts.ts';
 import type { ProgressMeter } from './progress.ts';
 import { withBackOff } from './retry.ts';
@@ -100,17 +101,13 @@ async function passOverHeap(
   leaf: Leaf,
   start: Checkpoint,
 ): Promise<Checkpoint> {
-  const { limits } = context.run.parts;
   const rowsPerBlock = leaf.estimatedRows > 0 ? Math.max(leaf.estimatedRows / leaf.blocks, 1) : 100;
-  const sizeLimits: BatchSizeLimits = {
-    targetMs: limits.targetMs,
-    min: 1,
-    max: Math.max(1, Math.floor(limits.maxRows / rowsPerBlock)),
-  };
-  let size = Math.min(FIRST_BLOCKS, sizeLimits.max);
+  let size = FIRST_BLOCKS;
   let batches = 0;
   let checkpoint = start;
   while (checkpoint.nextBlock < leaf.blocks) {
+    const sizeLimits = await admitBatch(context, leaf, rowsPerBlock);
+    size = Math.min(size, sizeLimits.max);
     const from = checkpoint.nextBlock;
     const to = Math.min(from + size, leaf.blocks);
     const next = { ...checkpoint, nextBlock: to };
@@ -134,9 +131,7 @@ async function passOverIndex(
   start: Checkpoint,
 ): Promise<Checkpoint> {
   const { run, step } = context;
-  const { limits } = run.parts;
-  const sizeLimits: BatchSizeLimits = { targetMs: limits.targetMs, min: 1, max: limits.maxRows };
-  let size = Math.min(FIRST_ROWS, sizeLimits.max);
+  let size = FIRST_ROWS;
   let batches = 0;
   let checkpoint = start;
   for (;;) {
@@ -146,6 +141,8 @@ async function passOverIndex(
       () => checkControl(run.control),
     );
     for (let index = 0; index < tids.length; ) {
+      const sizeLimits = await admitBatch(context, leaf, 1);
+      size = Math.min(size, sizeLimits.max);
       const range: BatchRange = { kind: 'rows', tids: tids.slice(index, index + size) };
       const next = { ...checkpoint, nextBlock: blockOf(range.tids.at(-1)) };
       const result = await runSizedBatch(context, leaf, range, next);
@@ -169,6 +166,22 @@ async function passOverIndex(
     // rows that stay although they were deleted could keep it there.
     if (blockOf(tids.at(-1)) === page.fromBlock) return checkpoint;
   }
+}
+
+/**
+ * Holds until the next batch may start, and says how large it may be by the knobs that stand then.
+ * @param rowsPerUnit rows in one of what the size counts: a block, or a row itself
+ */
+async function admitBatch(
+  { run, step, meter }: StepContext,
+  leaf: Leaf,
+  rowsPerUnit: number,
+): Promise<BatchSizeLimits> {
+  const { throttle } = run.parts;
+  await throttle.admit(run, meter, [...new Set([step.table, leaf.name])]);
+  const { targetMs, maxRows, rowsPerSecMax } = throttle.knobs(run);
+  const rows = batchRowsUnder(maxRows, rowsPerSecMax);
+  return { targetMs, min: 1, max: Math.max(1, Math.floor(rows / rowsPerUnit)) };
 }
 
 type SizedResult =
@@ -197,6 +210,7 @@ async function runSizedBatch(
       }),
     );
     const deleted = step.kind === 'delete' ? result.rows : 0;
+    run.parts.throttle.spend(run, result.rows);
     meter.add(step.table, deleted);
     await run.parts.failpoint('batch-committed');
     return {

@@ -39,7 +39,12 @@ async function runPass(
   { run, level, step, meter }: StepContext<ComponentStep>,
   checkpoint: Checkpoint,
 ): Promise<number> {
-  const { limits } = run.parts;
+  const { limits, throttle } = run.parts;
+  await throttle.admit(
+    run,
+    meter,
+    step.deletes.map(({ table }) => table),
+  );
   try {
     const { rows } = await fenced(run, () =>
       run.parts.rows.runComponent({
@@ -52,6 +57,7 @@ async function runPass(
         limits,
       }),
     );
+    throttle.spend(run, rows);
     meter.add(step.table, rows);
     await run.parts.failpoint('batch-committed');
     return rows;

@@ -10,6 +10,7 @@ import type { Failpoint } from './failpoints.ts';
 import type { IdentityCheck } from './identity-check.ts';
 import type { LivePlan } from './live-plan.ts';
 import type { Sweeper } from './sweeper.ts';
+import type { Throttle } from './throttle.ts';
 
 /** What one worker process needs to run purges; wired once by `src/runtime`. */
 export interface EngineParts {
@@ -24,6 +25,8 @@ export interface EngineParts {
   /** Tenants that must never go, as this process knows them now. */
   readonly keep: KeepList;
   readonly limits: EngineLimits;
+  /** Asked before every batch. */
+  readonly throttle: Throttle;
   readonly failpoint: Failpoint;
   readonly log: EngineLog;
 }
@@ -66,6 +69,8 @@ export interface Progress {
   readonly rowsTotal: number;
   readonly rowsPerSec: number;
   readonly etaSec: number | null;
+  /** Why it does not delete just now; only while that is so. */
+  readonly holding?: string;
 }
 
 /** One claimed purge under way. */

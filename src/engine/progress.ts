@@ -12,6 +12,7 @@ export class ProgressMeter {
   #lastAt = performance.now();
   #stage = 'preflight';
   #level: string | null = null;
+  #holding: string | null = null;
 
   constructor(control: RunControl, rowsDeleted: number, rowsTotal: number) {
     this.#control = control;
@@ -26,6 +27,13 @@ export class ProgressMeter {
   enter(stage: string, level: string | null): void {
     this.#stage = stage;
     this.#level = level;
+    this.#report(null);
+  }
+
+  /** Why the purge holds before its next batch, as often as that is said; null: it goes on. */
+  hold(reason: string | null): void {
+    if (reason === null && this.#holding === null) return;
+    this.#holding = reason;
     this.#report(null);
   }
 
@@ -51,6 +59,7 @@ export class ProgressMeter {
       rowsTotal: total,
       rowsPerSec: Math.round(this.#rowsPerSec),
       etaSec: this.#rowsPerSec === 0 ? null : Math.ceil(left / this.#rowsPerSec),
+      ...(this.#holding === null ? {} : { holding: this.#holding }),
     } satisfies Progress);
   }
 }

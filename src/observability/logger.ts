@@ -21,18 +21,27 @@ const SECRETS = [
   'queueRedisUrl',
   'connectionString',
   'confirmation',
+  // Of a driver's error: a login that Redis refuses has its password among the arguments.
+  'args',
 ];
 const DEPTHS = ['', '*.', '*.*.'];
 const REDACTED_PATHS = DEPTHS.flatMap((depth) => SECRETS.map((secret) => `${depth}${secret}`));
 
 const FILE_DESCRIPTORS = { stdout: 1, stderr: 2 } as const;
 
+/** Lines that could not be written wait for room up to this, 1 MiB; later ones are lost. */
+const UNWRITTEN_MAX_BYTES = 1_048_576;
+
 /**
  * A logger that writes one JSON line per event. Writes are synchronous: the last line before an
- * exit or a crash is the one that matters. An error belongs under `err`.
+ * exit or a crash is the one that matters. An error belongs under `err`. A log that cannot be written
+ * (its disk is full, its reader gone) loses lines, and never ends the process that writes it.
  */
 export function createLogger(options: LoggerOptions): Logger {
   const fd = FILE_DESCRIPTORS[options.destination ?? 'stderr'];
+  const sink = pino.destination({ fd, sync: true, maxLength: UNWRITTEN_MAX_BYTES });
+  // With nobody listening the event would end the process, and every purge it holds.
+  sink.on('error', () => undefined);
   return pino(
     {
       name: options.name,
@@ -40,6 +49,6 @@ export function createLogger(options: LoggerOptions): Logger {
       redact: { paths: REDACTED_PATHS, censor: '[redacted]' },
       timestamp: pino.stdTimeFunctions.isoTime,
     },
-    pino.destination({ fd, sync: true }),
+    sink,
   );
 }

@@ -1,9 +1,11 @@
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { PurgeError } from '../domain/errors.ts';
+import { withoutPostgresTls } from '../domain/postgres-tls.ts';
 import { redactUrl } from '../domain/redact-url.ts';
+import { connectionFailure, isAboutEncryption } from './connection-failure.ts';
 import type { LedgerTables } from './ledger/tables.ts';
-import { connectionError } from './sqlstate.ts';
+import { type Transport, transportsOf } from './tls.ts';
 
 /** One pool, seen twice: as Kysely for the ledger, as the driver for batches and the catalogue. */
 export interface Database {
@@ -20,6 +22,11 @@ export interface DatabaseOptions {
   readonly applicationName: string;
   /** Told of errors on idle connections, e.g. a restart of the server; the pool replaces them. */
   readonly onIdleError?: (error: Error) => void;
+  /**
+   * Told once, when it is open, of what the connection does not protect from: TLS unverified, or none
+   * although it was preferred. By default Node.js prints it, once a process.
+   */
+  readonly onWarning?: (warning: string) => void;
 }
 
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -27,12 +34,26 @@ const INT8 = 20;
 
 /**
  * Connects once to find out that it can, and keeps a pool. No startup parameter beyond the
- * application's name: a pooler in transaction mode refuses the others.
- * @throws PurgeError DATABASE_UNREACHABLE, DATABASE_REFUSED, DATABASE_VERSION
+ * application's name: a pooler in transaction mode refuses the others. `sslmode` and `sslrootcert` of
+ * the URL have libpq's meaning, whatever the driver makes of them.
+ * @throws PurgeError DATABASE_UNREACHABLE, DATABASE_REFUSED, DATABASE_VERSION, CONFIG_INVALID (a
+ *   certificate's file cannot be read)
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
+  const [best, ...others] = transportsOf(options.url);
+  try {
+    return await openBy(best, options);
+  } catch (error) {
+    const [other] = others;
+    if (other === undefined || !isAboutEncryption(asFailure(error).cause)) throw error;
+    return await openBy(other, options);
+  }
+}
+
+async function openBy(transport: Transport, options: DatabaseOptions): Promise<Database> {
   const pool = new pg.Pool({
-    connectionString: options.url,
+    connectionString: withoutPostgresTls(options.url),
+    ssl: transport.ssl,
     max: options.connectionsMax,
     application_name: options.applicationName,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
@@ -42,15 +63,38 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   // A borrowed connection that the server ends between two statements reports it as an event; with
   // nobody listening that would end the process. The borrower's next statement fails and is classed.
   pool.on('connect', (client) => client.on('error', () => undefined));
+  const shown = redactUrl(options.url);
   try {
     const version = await readVersion(pool);
+    if (transport.warning !== null) warn(`PostgreSQL at ${shown}: ${transport.warning}`, options);
     const ledger = new Kysely<LedgerTables>({ dialect: new PostgresDialect({ pool }) });
     return { pool, ledger, version, close: () => pool.end() };
   } catch (error) {
     await pool.end();
     if (error instanceof PurgeError) throw error;
-    throw connectionError(error, redactUrl(options.url));
+    throw connectionFailure(error, { shown, host: hostOf(options.url) });
   }
+}
+
+const asFailure = (thrown: unknown): { readonly cause?: unknown } =>
+  thrown instanceof PurgeError ? thrown : {};
+
+/** What was printed already; a command opens a database more than once. */
+const printed = new Set<string>();
+
+function warn(warning: string, { onWarning }: DatabaseOptions): void {
+  if (onWarning !== undefined) {
+    onWarning(warning);
+  } else if (!printed.has(warning)) {
+    printed.add(warning);
+    process.emitWarning(warning, { type: 'SecurityWarning' });
+  }
+}
+
+/** The name that the server's certificate is compared with. */
+function hostOf(url: string): string {
+  const { hostname, searchParams } = new URL(url);
+  return searchParams.get('host') || hostname;
 }
 
 async function readVersion(pool: pg.Pool): Promise<number> {

@@ -21,6 +21,8 @@ const LEDGER_TABLES: readonly (readonly [table: string, privileges: string])[] =
   ['event', 'SELECT, INSERT'],
   ['sweep', 'SELECT, INSERT, UPDATE'],
   ['remembered', 'SELECT, INSERT, UPDATE, DELETE'],
+  ['tuning', 'SELECT, INSERT, UPDATE, DELETE'],
+  ['throttled', 'SELECT, INSERT, UPDATE, DELETE'],
 ];
 
 /** May this role keep a ledger here, and do the clocks agree? Reads only. */

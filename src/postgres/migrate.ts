@@ -3,6 +3,8 @@ import { type Database, inTransaction } from './database.ts';
 import { sql0001 } from './migrations/0001-ledger.ts';
 import { sql0002 } from './migrations/0002-remembered-parents.ts';
 import { sql0003 } from './migrations/0003-tenant-tree.ts';
+import { sql0004 } from './migrations/0004-durable-commands.ts';
+import { sql0005 } from './migrations/0005-throttle.ts';
 import { privilegeError } from './sqlstate.ts';
 
 /** Numbered, in order, never edited once released. */
@@ -14,6 +16,8 @@ export const MIGRATIONS: readonly {
   { version: 1, name: 'ledger', sql: sql0001 },
   { version: 2, name: 'remembered parents', sql: sql0002 },
   { version: 3, name: 'tenant tree', sql: sql0003 },
+  { version: 4, name: 'durable commands', sql: sql0004 },
+  { version: 5, name: 'throttle', sql: sql0005 },
 ];
 
 /** Version of the ledger this program writes. */

@@ -5,6 +5,7 @@ import type { Plan } from '../domain/plan.ts';
 import { makePlan } from '../planner/make-plan.ts';
 import type { PlanRules } from '../planner/rules.ts';
 import { readCatalogue } from './catalogue/catalogue-reader.ts';
+import { withActingKeys } from './rows/acting-keys.ts';
 import { column, literal } from './rows/row-predicate.ts';
 import { readFault } from './sqlstate.ts';
 
@@ -16,7 +17,7 @@ import { readFault } from './sqlstate.ts';
 export async function readPlan(client: pg.ClientBase, rules: PlanRules): Promise<Plan> {
   const plan = makePlan(await readCatalogue(client), rules);
   await tryOperatorSql(client, plan);
-  return plan;
+  return await withActingKeys(client, plan);
 }
 
 /** A piece of SQL or a value from the configuration, and the statement that tries it. */

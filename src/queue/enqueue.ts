@@ -91,11 +91,12 @@ async function addJobs(
 ): Promise<boolean> {
   try {
     await parts.queue.add(
-      purges.map(({ purgeId, tenantLabel }) => ({
+      purges.map(({ purgeId, tenantLabel, rowsTotal }) => ({
         id: purgeId,
         tenantLabel,
         jobNumber: 1,
         delayMs: options.delayMs,
+        rows: rowsTotal,
       })),
     );
     return true;

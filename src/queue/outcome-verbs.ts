@@ -2,6 +2,7 @@ import { DelayedError, type Job, UnrecoverableError, WaitingError } from 'bullmq
 import type { Outcome } from '../domain/outcome.ts';
 import type { PurgeReport } from '../domain/report.ts';
 import { type JobData, PARK_MS } from './contracts.ts';
+import { INTERRUPTED_PRIORITY } from './give-way.ts';
 
 /**
  * Turns the outcome of a run into the queue's verbs. The put-back is the last await before the throw:
@@ -28,9 +29,12 @@ export async function applyOutcome(
     case 'paused':
       return await putOff(job, token, PARK_MS);
     case 'yielded':
+      // Back among those with a priority, a job wakes no idle worker; out of the delayed ones it does.
+      if (job.priority > 0) return await putOff(job, token, 0);
       await job.moveToWait(token);
       throw new WaitingError();
     case 'interrupted':
+      await job.changePriority({ priority: INTERRUPTED_PRIORITY });
       return await putOff(job, token, outcome.retryInMs);
     case 'awaiting-sweep':
     case 'not-now':

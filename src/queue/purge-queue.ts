@@ -1,5 +1,6 @@
 import { type JobsOptions, Queue } from 'bullmq';
 import type { PurgeRecord } from '../domain/records.ts';
+import { redisTls } from '../redis/tls.ts';
 import {
   isParkingDelay,
   type JobData,
@@ -8,6 +9,7 @@ import {
   KEEP_LOGS_MAX,
   PARK_MS,
 } from './contracts.ts';
+import { priorityOf } from './give-way.ts';
 
 export interface QueueAddress {
   readonly url: string;
@@ -36,7 +38,7 @@ export class PurgeQueue {
 
   constructor(address: QueueAddress, onError: (error: Error) => void) {
     this.bull = new Queue<JobData>(address.name, {
-      connection: { url: address.url, maxRetriesPerRequest: null },
+      connection: { url: address.url, ...redisTls(address.url), maxRetriesPerRequest: null },
       prefix: address.prefix,
       defaultJobOptions: {
         attempts: 1,
@@ -124,6 +126,19 @@ export class PurgeQueue {
     if (Date.now() - parkedAt > PARK_MS / 2) await job.changeDelay(PARK_MS);
   }
 
+  /**
+   * Priority of the job that would be taken next; null where none waits, or Redis gives no answer.
+   * At most three commands.
+   */
+  async firstInLine(): Promise<number | null> {
+    const look = async (): Promise<number | null> => {
+      if ((await this.bull.getWaitingCount()) > 0) return 0;
+      const [first] = await this.bull.getPrioritized(0, 0);
+      return first?.priority ?? null;
+    };
+    return orAfter(look(), PAUSED_ANSWER_MAX_MS, () => null);
+  }
+
   async pause(): Promise<void> {
     await bounded(this.bull.pause(), COMMAND_MAX_MS, 'the queue could not be paused');
   }
@@ -138,11 +153,7 @@ export class PurgeQueue {
       this.#lastPaused = paused;
       return paused;
     });
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<boolean>((resolve) => {
-      timer = setTimeout(() => resolve(this.#lastPaused), PAUSED_ANSWER_MAX_MS);
-    });
-    return Promise.race([answer, late]).finally(() => clearTimeout(timer));
+    return orAfter(answer, PAUSED_ANSWER_MAX_MS, () => this.#lastPaused);
   }
 
   async close(): Promise<void> {
@@ -156,13 +167,30 @@ export interface AddedPurge {
   readonly tenantLabel: string;
   readonly jobNumber: number;
   readonly delayMs: number;
+  /** Rows it has to delete, for its turn; default: few. */
+  readonly rows?: number;
 }
 
 function jobOptions(purge: AddedPurge): JobsOptions {
+  const priority = priorityOf(purge.rows ?? 0);
   return {
     jobId: jobIdOf(purge.id, purge.jobNumber),
     ...(purge.delayMs > 0 ? { delay: purge.delayMs } : {}),
+    ...(priority > 0 ? { priority } : {}),
   };
+}
+
+/** The answer, or another one once it has taken too long: while Redis is away it never comes. */
+async function orAfter<Answer>(
+  answer: Promise<Answer>,
+  limitMs: number,
+  instead: () => Answer,
+): Promise<Answer> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<Answer>((resolve) => {
+    timer = setTimeout(() => resolve(instead()), limitMs);
+  });
+  return Promise.race([answer, late]).finally(() => clearTimeout(timer));
 }
 
 async function bounded(work: Promise<unknown>, limitMs: number, what: string): Promise<void> {

@@ -2,7 +2,9 @@ import { type Job, Worker } from 'bullmq';
 import { asWorkerId, type PurgeId } from '../domain/ids.ts';
 import type { Outcome } from '../domain/outcome.ts';
 import type { EngineLog, RunControl } from '../engine/parts.ts';
+import { redisTls } from '../redis/tls.ts';
 import { type JobData, jobDataSchema } from './contracts.ts';
+import { givesWay, type TakenSlot } from './give-way.ts';
 import { JobDisplay } from './job-display.ts';
 import { applyOutcome } from './outcome-verbs.ts';
 import type { PurgeQueue, QueueAddress } from './purge-queue.ts';
@@ -32,6 +34,9 @@ export interface PurgeWorker {
 
 /** What goes wrong outside a purge (ledger away in mid-claim) is tried again after this. */
 const TRY_AGAIN_MS = 2_000;
+/** A purge that gives way has first had its slot for this long; so often it looks. */
+const TURN_MIN_MS = 3_000;
+const LOOK_AT_LINE_EVERY_MS = 1_000;
 /**
  * The queue counts stalls for ever and fails a job at its limit; two crashes of a machine are no
  * reason to give up a purge. The ledger judges.
@@ -44,12 +49,20 @@ const STALLED_COUNT_MAX = 1_000;
  */
 export function startPurgeWorker(options: PurgeWorkerOptions): PurgeWorker {
   const shutdown = new AbortController();
+  const turns = new Turns(options);
   const workers = Array.from({ length: options.slots }, (_, slot) => {
     const worker = new Worker<JobData>(
       options.address.name,
-      async (job, token) => processJob(options, shutdown.signal, slot, job, token ?? ''),
+      async (job, token) =>
+        turns.take({ slot, priority: job.priority }, (giveWay) =>
+          processJob(options, shutdown.signal, { slot, giveWay }, job, token ?? ''),
+        ),
       {
-        connection: { url: options.address.url, maxRetriesPerRequest: null },
+        connection: {
+          url: options.address.url,
+          ...redisTls(options.address.url),
+          maxRetriesPerRequest: null,
+        },
         prefix: options.address.prefix,
         concurrency: 1,
         lockDuration: options.lockMs,
@@ -74,7 +87,7 @@ export function startPurgeWorker(options: PurgeWorkerOptions): PurgeWorker {
 async function processJob(
   options: PurgeWorkerOptions,
   shutdown: AbortSignal,
-  slot: number,
+  { slot, giveWay }: { readonly slot: number; readonly giveWay: () => Promise<boolean> },
   job: Job<JobData>,
   token: string,
 ): Promise<unknown> {
@@ -83,7 +96,8 @@ async function processJob(
     worker: asWorkerId(`${options.identity}:${slot}`),
     stopReason: async () => {
       if (shutdown.aborted) return 'the worker shuts down';
-      return (await options.queue.isPaused()) ? 'the queue is paused' : null;
+      if (await options.queue.isPaused()) return 'the queue is paused';
+      return (await giveWay()) ? 'it gives way to smaller purges' : null;
     },
     onProgress: (progress) => display.progress(progress),
     onMilestone: (text) => display.milestone(text),
@@ -112,5 +126,35 @@ async function runJob(
   } catch (error) {
     options.log.error({ purgeId, err: error }, 'the run failed outside the purge; tried again');
     return { kind: 'not-now', lookAgainInMs: TRY_AGAIN_MS };
+  }
+}
+
+/** Who has this process's slots, and who has to give one back. */
+class Turns {
+  readonly #options: PurgeWorkerOptions;
+  readonly #taken = new Set<TakenSlot>();
+
+  constructor(options: PurgeWorkerOptions) {
+    this.#options = options;
+  }
+
+  async take<Result>(
+    mine: TakenSlot,
+    work: (giveWay: () => Promise<boolean>) => Promise<Result>,
+  ): Promise<Result> {
+    this.#taken.add(mine);
+    let lookedAt = performance.now() + TURN_MIN_MS - LOOK_AT_LINE_EVERY_MS;
+    try {
+      return await work(async () => {
+        const isAlone = this.#taken.size < this.#options.slots;
+        if (mine.priority === 0 || isAlone) return false;
+        if (performance.now() - lookedAt < LOOK_AT_LINE_EVERY_MS) return false;
+        lookedAt = performance.now();
+        const waiting = await this.#options.queue.firstInLine();
+        return givesWay(mine, [...this.#taken], this.#options.slots, waiting);
+      });
+    } finally {
+      this.#taken.delete(mine);
+    }
   }
 }

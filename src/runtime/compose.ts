@@ -29,6 +29,7 @@ import { connectRedis, type Redis } from '../redis/connect.ts';
 import { plantRedisIdentity, readRedisIdentity } from '../redis/identity.ts';
 import { parseKeyTemplate, separatorOf } from '../redis/key-template.ts';
 import { makeKeyspace } from './keyspace.ts';
+import { makeThrottle } from './throttle.ts';
 
 export interface ComposeOptions {
   /** Shown in PostgreSQL's and Redis's lists of connections, e.g. `worker`. */
@@ -63,9 +64,9 @@ export interface Actor extends Observer {
 }
 
 /**
- * Connections of one process besides those of its purges: claims, commands, reconciler.
+ * Connections of one process besides those of its purges: claims, commands, reconciler, load probe.
  */
-const CONNECTIONS_BESIDES = 3;
+const CONNECTIONS_BESIDES = 4;
 
 /** A holder of the sweep that is silent for longer is taken to be dead. */
 const SWEEP_LEASE_MS = 15_000;
@@ -82,6 +83,7 @@ export async function composeObserver(config: Config, options: ComposeOptions): 
     connectionsMax: config.worker.slots * config.batch.connections + CONNECTIONS_BESIDES,
     applicationName: `tenant-purge ${options.role}`,
     onIdleError: (error) => log.warn({ err: error }, 'an idle connection to PostgreSQL was lost'),
+    onWarning: (warning) => log.warn(warning),
   });
   let redis: Redis | null = null;
   try {
@@ -224,6 +226,7 @@ export function engineParts(
           ),
     keep: new KeepList(config.keep),
     limits: config.batch,
+    throttle: makeThrottle(actor),
     failpoint,
     log: actor.log,
   };
@@ -302,15 +305,12 @@ function prepareParts(
     keep: config.keep,
     keyspace,
     keySeparators: config.redis.keys.map((key) => separatorOf(parseKeyTemplate(key))),
-    busyTenants: async (tenantTable, ids) => {
-      if ((await ledgerVersion(database)) === null) return new Set();
-      const busy = await new CampaignStore(database).busyTenants(tenantTable, ids);
-      return new Set(busy.map(({ tenantId }) => tenantId));
-    },
-    formerTenants: async (tenantTable, ids) => {
-      if ((await ledgerVersion(database)) === null) return [];
-      return new CampaignStore(database).formerTenants(tenantTable, ids);
-    },
+    busyTenants: async () =>
+      (await ledgerVersion(database)) === null ? [] : new CampaignStore(database).busyTenants(),
+    formerTenants: async (ids) =>
+      (await ledgerVersion(database)) === null
+        ? []
+        : new CampaignStore(database).formerTenants(ids),
   };
 }
 

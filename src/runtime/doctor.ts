@@ -40,11 +40,13 @@ export async function examine(config: Config): Promise<Check[]> {
 
 async function examineDatabase(config: Config): Promise<Check[]> {
   let database: Database;
+  const warnings: string[] = [];
   try {
     database = await openDatabase({
       url: config.databaseUrl,
       connectionsMax: 2,
       applicationName: 'tenant-purge doctor',
+      onWarning: (warning) => warnings.push(warning),
     });
   } catch (thrown) {
     return [failed('PostgreSQL', thrown)];
@@ -52,6 +54,7 @@ async function examineDatabase(config: Config): Promise<Check[]> {
   try {
     return [
       ...version(database),
+      ...warnings.map((warning) => mind('PostgreSQL TLS', warning, 'Set sslmode=verify-full.')),
       ...(await guarded('tenant table', () => examinePlan(config, database))),
       ...(await guarded('ledger', () => examineLedger(database))),
     ];

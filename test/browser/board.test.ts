@@ -1,40 +1,25 @@
-import { accessSync, constants } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import { join } from 'node:path';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { runCommand } from '../../src/queue/commands.ts';
 import { startWorker } from '../../src/runtime/worker-process.ts';
 import { type BoardFixture, type EnqueuedPurge, startBoardFixture } from '../support/board.ts';
+import { hasBrowser, launchBrowser } from './chromium.ts';
 
-const BROWSERS = ['chromium', 'chromium-browser', 'google-chrome'];
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 const WAIT = { timeout: 30_000, interval: 50 };
 /** A running purge writes its progress at most once a second. */
 const SHOWN_EVERY_MS = 1_200;
 const HOSTILE_LABEL = '<img src=x onerror="document.title=1"> & Söhne';
 
-const executablePath = findBrowser();
-if (executablePath === null) {
-  console.warn('No browser: the board is not tested in one. Install it: apt-get install chromium');
-}
-
-describe.skipIf(executablePath === null)('the board in a browser', () => {
+describe.skipIf(!hasBrowser)('the board in a browser', () => {
   const screenshots = join(tmpdir(), 'tenant-purge-board');
   let browser: Browser;
   let fixture: BoardFixture;
   let page: Page;
   let complaints: string[];
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: executablePath ?? '', args: FLAGS });
+    browser = await launchBrowser();
     console.info(`Screenshots of the board: ${screenshots}`);
   });
   afterAll(() => browser?.close());
@@ -91,13 +76,20 @@ describe.skipIf(executablePath === null)('the board in a browser', () => {
       await vi.waitFor(() => expect(batches).toBe(5), WAIT);
       await page.getByText(/^\d+%$/).waitFor();
       await page.getByText('rowsPerSec').waitFor();
+      const control = page.locator(`a[href="/purges/${purge.id}"]`);
+      await control.waitFor();
       await screenshot('running');
 
       await chooseQueueAction('Pause');
-      await vi.waitFor(async () => expect(await fixture.actor.queue.isPaused()).toBe(true), WAIT);
+      await vi.waitFor(async () => expect(await fixture.waitsForBatches()).toBe(true), WAIT);
       batchesAllowed = Number.POSITIVE_INFINITY;
-      await vi.waitFor(async () => expect(await stateOf(purge)).toBe('waiting'), WAIT);
+      await vi.waitFor(async () => expect(await stateOf(purge)).toBe('delayed'), WAIT);
       expect(batches).toBe(5);
+      expect((await fixture.find(purge.id)).status).toBe('paused');
+      expect(await fixture.actor.commands.readControl()).toMatchObject({
+        stopped: true,
+        changedBy: 'local@board',
+      });
       await screenshot('paused');
 
       await chooseQueueAction('Resume');
@@ -155,18 +147,3 @@ describe.skipIf(executablePath === null)('the board in a browser', () => {
     expect(await stateOf(purge)).toBe('waiting');
   });
 });
-
-function findBrowser(): string | null {
-  const folders = (process.env['PATH'] ?? '').split(delimiter);
-  const paths = BROWSERS.flatMap((name) => folders.map((folder) => join(folder, name)));
-  return paths.find(isExecutable) ?? null;
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}

@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { request as httpRequest } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,50 +8,17 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vit
 import { runBoardProcess } from '../../ops/board/main.ts';
 import { runCommand } from '../../src/queue/commands.ts';
 import { startWorker } from '../../src/runtime/worker-process.ts';
-import { type BoardFixture, type EnqueuedPurge, startBoardFixture } from '../support/board.ts';
+import {
+  type Answer,
+  type BoardFixture,
+  call,
+  type EnqueuedPurge,
+  signIn,
+  startBoardFixture,
+} from '../support/board.ts';
 
 const QUEUE = '/api/queues/tenant-purge';
 const WAIT = { timeout: 30_000, interval: 50 };
-
-interface Answer {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  readonly text: string;
-}
-
-interface CallOptions {
-  readonly method?: string;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: unknown;
-}
-
-/** Unlike `fetch` it may claim to be another page, or to know the board by another name. */
-function call(base: string, path: string, options: CallOptions = {}): Promise<Answer> {
-  const { method = 'GET', headers = {}, body } = options;
-  return new Promise((resolve, reject) => {
-    const request = httpRequest(
-      new URL(path, base),
-      { method, headers: { 'content-type': 'application/json', ...headers }, agent: false },
-      (response) => {
-        const chunks: Buffer[] = [];
-        response.on('data', (chunk: Buffer) => chunks.push(chunk));
-        response.on('end', () =>
-          resolve({
-            status: response.statusCode ?? 0,
-            headers: response.headers,
-            text: Buffer.concat(chunks).toString('utf8'),
-          }),
-        );
-      },
-    );
-    request.on('error', reject);
-    request.end(body === undefined ? undefined : JSON.stringify(body));
-  });
-}
-
-const signIn = (credentials: string): Record<string, string> => ({
-  authorization: `Basic ${Buffer.from(credentials).toString('base64')}`,
-});
 
 describe('the board', () => {
   let fixture: BoardFixture;
@@ -152,23 +118,44 @@ describe('the board', () => {
     }
   });
 
-  test('does not resume the queue while the ledger holds a stop of everything', async () => {
+  test('pauses in the ledger, so that nothing starts although Redis forgets', async () => {
+    expect((await act('PUT', `${QUEUE}/pause`)).status).toBe(200);
+    expect(await fixture.actor.commands.readControl()).toMatchObject({
+      stopped: true,
+      changedBy: 'local@board',
+    });
+    await fixture.actor.queue.bull.resume();
+    const { queues } = JSON.parse((await get('/api/queues')).text);
+    expect(queues).toMatchObject([{ isPaused: true }]);
+
+    expect((await act('PUT', `${QUEUE}/resume`)).status).toBe(200);
+    expect((await fixture.actor.commands.readControl()).stopped).toBe(false);
+  });
+
+  test('pauses in the ledger too where a script has paused the queue alone', async () => {
+    await fixture.actor.queue.bull.pause();
+    expect((await act('PUT', '/api/queues/pause')).status).toBe(200);
+    expect((await fixture.actor.commands.readControl()).stopped).toBe(true);
+  });
+
+  test('promotes nothing while everything is paused, and names who did and the way', async () => {
+    const purge = await fixture.enqueue({ label: 'Held' });
     await runCommand(fixture.actor.reconcile, 'pause', {
       selection: { kind: 'live' },
       fleet: true,
       operator: 'mia@cli',
       waitMs: 0,
     });
-    for (const path of [QUEUE, '/api/queues']) {
-      const refused = await act('PUT', `${path}/resume`);
+    for (const path of [QUEUE, `${QUEUE}/${purge.jobId}`]) {
+      const refused = await act('PUT', `${path}/promote`);
       expect(refused.status).toBe(403);
       expect(JSON.parse(refused.text)).toEqual({
         error: { key: 'ERRORS.FORBIDDEN' },
         message:
-          'Everything was stopped by mia@cli in the ledger. Release it: tenant-purge resume --all',
+          'Everything was paused by mia@cli: nothing would run. Release it first: Resume, or tenant-purge resume --all',
       });
-      expect(await fixture.actor.queue.isPaused()).toBe(true);
     }
+    expect((await fixture.find(purge.id)).status).toBe('paused');
   });
 
   test('promotes the parked job of a paused purge, which resumes it', async () => {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { request as httpRequest } from 'node:http';
 import { Client } from 'pg';
 import { type BoardProcess, runBoardProcess } from '../../ops/board/main.ts';
 import type { Config } from '../../src/config/config.ts';
@@ -20,6 +21,12 @@ export interface BoardFixture {
   /** Adds a tenant with 60 agents and enqueues its purge. */
   enqueue(options: { readonly label: string; readonly delayMs?: number }): Promise<EnqueuedPurge>;
   find(purgeId: PurgeId): Promise<PurgeRecord>;
+  /** Batches that the ledger holds. */
+  countBatches(purgeId: PurgeId): Promise<number>;
+  /** True while a stop waits for a batch in flight. */
+  waitsForBatches(): Promise<boolean>;
+  /** Who did what on the board, oldest first: `mia@board: pause asked`. */
+  boardEvents(): Promise<string[]>;
   close(): Promise<void>;
 }
 
@@ -32,7 +39,9 @@ export interface EnqueuedPurge {
 const AGENTS = 60;
 
 export async function startBoardFixture(
-  environment: Readonly<Record<string, string>> = {},
+  environment:
+    | Readonly<Record<string, string>>
+    | ((redisUrl: string) => Readonly<Record<string, string>>) = {},
 ): Promise<BoardFixture> {
   const [database, redis] = await Promise.all([createDatabase(), claimRedisDatabase()]);
   const application = new Client({ connectionString: database.url });
@@ -60,7 +69,7 @@ export async function startBoardFixture(
       ENVIRONMENT: 'test',
       LOG_LEVEL: 'silent',
       BOARD_PORT: '0',
-      ...environment,
+      ...(typeof environment === 'function' ? environment(redis.url) : environment),
     },
     null,
   );
@@ -84,6 +93,28 @@ export async function startBoardFixture(
       const purge = await actor.purges.find(purgeId);
       if (purge === null) throw new Error(`no purge ${purgeId}`);
       return purge;
+    },
+    async countBatches(purgeId) {
+      const { rows } = await actor.database.pool.query(
+        'select count(*)::int as batches from tenant_purge.batch where purge_id = $1',
+        [purgeId],
+      );
+      return rows[0].batches;
+    },
+    async waitsForBatches() {
+      const { rows } = await actor.database.pool.query(
+        `select from pg_locks
+         where locktype = 'advisory' and mode = 'ExclusiveLock' and not granted
+           and database = (select oid from pg_database where datname = current_database())`,
+      );
+      return rows.length > 0;
+    },
+    async boardEvents() {
+      const { rows } = await actor.database.pool.query(
+        `select actor || ': ' || kind as event from tenant_purge.event
+         where actor like '%@board' order by id`,
+      );
+      return rows.map(({ event }) => event);
     },
     async close() {
       await board.stop();
@@ -118,3 +149,48 @@ async function enqueue(actor: Actor, tenantId: string, delayMs: number): Promise
   await actor.queue.add([{ id, tenantLabel, jobNumber, delayMs }]);
   return { id, tenantId, jobId: jobIdOf(id, jobNumber) };
 }
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly text: string;
+}
+
+export interface CallOptions {
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+  /** Sent as JSON, or as it is where it is a string: then a form's. */
+  readonly body?: unknown;
+}
+
+/** Unlike `fetch` it may claim to be another page, or to know the board by another name. */
+export function call(base: string, path: string, options: CallOptions = {}): Promise<Answer> {
+  const { method = 'GET', headers = {}, body } = options;
+  return new Promise((resolve, reject) => {
+    const request = httpRequest(
+      new URL(path, base),
+      { method, headers: { 'content-type': contentTypeOf(body), ...headers }, agent: false },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.on('end', () =>
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            text: Buffer.concat(chunks).toString('utf8'),
+          }),
+        );
+      },
+    );
+    request.on('error', reject);
+    request.end(body === undefined || typeof body === 'string' ? body : JSON.stringify(body));
+  });
+}
+
+/** Basic authentication of `user:password`. */
+export const signIn = (credentials: string): Record<string, string> => ({
+  authorization: `Basic ${Buffer.from(credentials).toString('base64')}`,
+});
+
+const contentTypeOf = (body: unknown): string =>
+  typeof body === 'string' ? 'application/x-www-form-urlencoded' : 'application/json';

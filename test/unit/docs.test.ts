@@ -177,7 +177,10 @@ function flatten(value: object, path = ''): Map<string, string> {
   for (const [key, inner] of Object.entries(value)) {
     const place = path === '' ? key : `${path}.${key}`;
     const isBranch =
-      typeof inner === 'object' && !Array.isArray(inner) && Object.keys(inner).length > 0;
+      typeof inner === 'object' &&
+      inner !== null &&
+      !Array.isArray(inner) &&
+      Object.keys(inner).length > 0;
     if (isBranch) for (const [name, text] of flatten(inner, place)) flat.set(name, text);
     else flat.set(place, JSON.stringify(inner));
   }

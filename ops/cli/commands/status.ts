@@ -1,13 +1,17 @@
 import { z } from 'zod';
-import { EXIT } from '../../../src/domain/errors.ts';
+import { EXIT, toPurgeError } from '../../../src/domain/errors.ts';
 import { deleteSteps } from '../../../src/domain/plan.ts';
 import { isLive } from '../../../src/domain/purge.ts';
 import type { CampaignRecord, PurgeRecord } from '../../../src/domain/records.ts';
-import { makeCampaignReport } from '../../../src/engine/campaign/campaign-report.ts';
+import {
+  type CampaignReport,
+  makeCampaignReport,
+} from '../../../src/engine/campaign/campaign-report.ts';
 import { findTarget, notFound } from '../../../src/engine/campaign/find-target.ts';
-import type { Observer } from '../../../src/runtime/compose.ts';
+import type { FleetControl, PendingStop } from '../../../src/postgres/ledger/commands.ts';
+import { ThrottleStore } from '../../../src/postgres/ledger/throttle.ts';
 import { type Answer, defineCommand, readOptions, type Session } from '../command.ts';
-import { type LedgerView, openLedger, withObserver } from '../open.ts';
+import { type LedgerView, withObserver } from '../open.ts';
 import { renderCampaignReport } from '../output/campaign-report.ts';
 import { purgeDocument } from '../output/purges.ts';
 import {
@@ -16,7 +20,10 @@ import {
   renderCampaigns,
   renderPurge,
 } from '../output/status.ts';
+import { throttleDocument, throttleLines } from '../output/throttle.ts';
 import { sleep, waitForCampaign } from '../wait.ts';
+import { type LedgerDesk, withLedgerDesk } from './ledger-desk.ts';
+import { describePending, describeStopper } from './stop-wording.ts';
 
 const optionsSchema = z.object({ watch: z.boolean().default(false) });
 
@@ -29,8 +36,10 @@ const CAMPAIGNS_MAX = 1_000;
 const EVENTS_SHOWN = 8;
 const RATE_WINDOW_MS = 10_000;
 const LOOK_EVERY_MS = 500;
+/** Pending stops described; the campaign's figures count the rest. */
+const STOPS_SHOWN_MAX = 10;
 
-/** What is going on. Only looks; it does not even create the ledger. */
+/** What is going on. Only looks; it does not even create the ledger, and works while Redis is away. */
 export const status = defineCommand<Options>({
   usage: 'status [target]',
   summary: 'Progress of all campaigns, or of one campaign, purge or tenant',
@@ -44,19 +53,19 @@ export const status = defineCommand<Options>({
   validate: (raw, [target]) => ({ ...readOptions(optionsSchema, raw), target: target ?? null }),
   handlesInterrupt: true,
   run: async (session, options) =>
-    withObserver(session, async (observer) => {
-      const ledger = await openLedger(observer);
+    withLedgerDesk(session, async (desk) => {
+      const { ledger } = desk;
       if (options.target === null) return showAll(session, ledger, options);
       if (ledger === null) throw notFound(options.target);
       const target = await findTarget(ledger, options.target);
       return target.kind === 'campaign'
-        ? showCampaign(session, { observer, ledger }, target.campaign, options)
-        : showPurge(session, { observer, ledger }, target.purge, options);
+        ? showCampaign(session, { desk, ledger }, target.campaign, options)
+        : showPurge(session, { desk, ledger }, target.purge, options);
     }),
 });
 
 interface Parts {
-  readonly observer: Observer;
+  readonly desk: LedgerDesk;
   readonly ledger: LedgerView;
 }
 
@@ -65,7 +74,7 @@ async function showAll(
   ledger: LedgerView | null,
   options: Options,
 ): Promise<Answer> {
-  if (ledger === null) return allAnswer(session, [], false);
+  if (ledger === null) return allAnswer(session, [], NEVER_STOPPED);
   const campaigns = await ledger.campaigns.list(CAMPAIGNS_MAX);
   if (options.watch) {
     for (const campaign of campaigns) {
@@ -81,16 +90,23 @@ async function showAll(
     campaign,
     purges: byCampaign.get(campaign.id) ?? [],
   }));
-  const { stopped } = await ledger.commands.readControl();
-  return allAnswer(session, found, stopped);
+  return allAnswer(session, found, await ledger.commands.readControl());
 }
+
+const NEVER_STOPPED: FleetControl = {
+  stopped: false,
+  changedBy: null,
+  changedAt: null,
+  queueReleaseDue: false,
+};
 
 /** The shape of one campaign holds for all of them too; `campaigns` has them one by one. */
 function allAnswer(
   session: Session,
   found: readonly { readonly campaign: CampaignRecord; readonly purges: readonly PurgeRecord[] }[],
-  stopped: boolean,
+  control: FleetControl,
 ): Answer {
+  const { stopped, changedBy } = control;
   const campaigns = found.map(({ campaign, purges }) => ({
     campaignId: campaign.id,
     createdAt: campaign.createdAt.toISOString(),
@@ -104,15 +120,17 @@ function allAnswer(
       purges: campaigns.flatMap(({ purges }) => purges),
       refused: [],
       campaigns,
-      fleet: { stopped },
+      fleet: { stopped, changedBy, changedAt: control.changedAt?.toISOString() ?? null },
     },
-    text: renderCampaigns(found, stopped, session),
+    text:
+      renderCampaigns(found, stopped, session) +
+      (stopped ? `\nPaused${describeStopper(control)}.` : ''),
   };
 }
 
 async function showCampaign(
   session: Session,
-  { observer, ledger }: Parts,
+  { desk, ledger }: Parts,
   campaign: CampaignRecord,
   options: Options,
 ): Promise<Answer> {
@@ -120,9 +138,8 @@ async function showCampaign(
   const interrupted = session.io.interrupted.aborted;
   const purges = await ledger.purges.select({ kind: 'campaign', id: campaign.id });
   const live = purges.some((purge) => isLive(purge.status));
-  const report = interrupted
-    ? null
-    : await makeCampaignReport({ ...observer, ...ledger }, campaign);
+  const report = interrupted ? null : await reportOf(session, ledger, campaign);
+  const stops = await ledger.commands.pendingStops({ kind: 'campaign', id: campaign.id });
   const next = live
     ? `\n\nNext: tenant-purge status ${campaign.id} --watch`
     : '\n\nOne purge: tenant-purge status PURGE';
@@ -132,13 +149,44 @@ async function showCampaign(
       campaignId: campaign.id,
       purges: purges.map(purgeDocument),
       refused: [],
+      stops,
       ...(report === null ? {} : { report }),
     },
     text:
       (live || report === null
         ? renderCampaign(campaign, purges, session)
-        : renderCampaignReport(report, session)) + next,
+        : renderCampaignReport(report, session)) +
+      stopLines(stops, desk.config.worker.lockMs) +
+      next,
   };
+}
+
+/** Null while Redis is away: the report counts its keys. What else there is to say stands in the ledger. */
+async function reportOf(
+  session: Session,
+  ledger: LedgerView,
+  campaign: CampaignRecord,
+): Promise<CampaignReport | null> {
+  try {
+    return await withObserver(session, (observer) =>
+      makeCampaignReport({ ...observer, ...ledger, database: observer.database }, campaign),
+    );
+  } catch (thrown) {
+    const error = toPurgeError(thrown);
+    if (error.code !== 'REDIS_UNREACHABLE') throw thrown;
+    session.note(`Without the campaign's report, which looks at Redis: ${error.message}`);
+    return null;
+  }
+}
+
+function stopLines(stops: readonly PendingStop[], lockMs: number): string {
+  const shown = stops.slice(0, STOPS_SHOWN_MAX);
+  return shown
+    .map((stop) => {
+      const lines = describePending(stop, lockMs);
+      return `\n\n${stop.status} ${stop.purgeId}\n  ${lines.join('\n  ')}`;
+    })
+    .join('');
 }
 
 async function showPurge(
@@ -158,6 +206,9 @@ async function showPurge(
     purge = now;
   }
   const detail = await readDetail(parts, purge);
+  const throttle = await new ThrottleStore(parts.desk.database).read(purge.id);
+  const stops = await parts.ledger.commands.pendingStops({ kind: 'purge', id: purge.id });
+  const control = await parts.ledger.commands.readControl();
   return {
     exitCode: session.io.interrupted.aborted ? EXIT.interrupted : EXIT.done,
     document: {
@@ -168,6 +219,8 @@ async function showPurge(
           level: purge.level,
           worker: purge.worker,
           waitsFor: purge.waitsFor,
+          stop: stops[0] ?? null,
+          ...throttleDocument(throttle),
           rowsPerSec: detail.rowsPerSec,
           tables: detail.tables,
           events: detail.events,
@@ -175,13 +228,23 @@ async function showPurge(
       ],
       refused: [],
     },
-    text: renderPurge(detail, session),
+    text:
+      renderPurge(detail, session) +
+      (isLive(purge.status)
+        ? throttleLines(throttle)
+            .map((line) => `\n${line}`)
+            .join('')
+        : '') +
+      stopLines(stops, parts.desk.config.worker.lockMs) +
+      (isLive(purge.status) && control.stopped
+        ? `\nThe fleet is paused${describeStopper(control)}: nothing runs until \`resume --all\`.`
+        : ''),
   };
 }
 
-async function readDetail({ observer, ledger }: Parts, purge: PurgeRecord): Promise<PurgeDetail> {
+async function readDetail({ desk, ledger }: Parts, purge: PurgeRecord): Promise<PurgeDetail> {
   const deleted = new Map(
-    (await observer.reader.deletedRows(purge.id)).map(({ table, rows }) => [table, rows]),
+    (await desk.reader.deletedRows(purge.id)).map(({ table, rows }) => [table, rows]),
   );
   const campaign = await ledger.campaigns.find(purge.campaignId);
   const planned =

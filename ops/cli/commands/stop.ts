@@ -2,9 +2,14 @@ import { z } from 'zod';
 import { EXIT, PurgeError } from '../../../src/domain/errors.ts';
 import type { PurgeRecord } from '../../../src/domain/records.ts';
 import { findTarget, notFound, type Target } from '../../../src/engine/campaign/find-target.ts';
-import type { CommandName, CommandResult } from '../../../src/postgres/ledger/commands.ts';
+import type {
+  CommandName,
+  CommandResult,
+  FleetControl,
+  PendingStop,
+} from '../../../src/postgres/ledger/commands.ts';
 import type { PurgeSelection } from '../../../src/postgres/ledger/purges.ts';
-import { isPending, runCommand } from '../../../src/queue/commands.ts';
+import { carryOutCommand, isPending } from '../../../src/queue/commands.ts';
 import {
   type Answer,
   type CliCommand,
@@ -13,23 +18,31 @@ import {
   readOptions,
   type Session,
 } from '../command.ts';
-import { openLedger, withActor, withObserver } from '../open.ts';
 import { operatorIdentity } from '../operator.ts';
 import { purgeDocument } from '../output/purges.ts';
 import { formatNumber, plural } from '../output/text.ts';
+import { type LedgerDesk, withLedgerDesk } from './ledger-desk.ts';
+import { describePending, describeStopper } from './stop-wording.ts';
 
 const optionsSchema = z.object({
   all: z.boolean().default(false),
-  waitMs: z.string().default('15000'),
+  afterLevel: z.boolean().default(false),
+  wait: z.union([z.boolean(), z.string()]).optional(),
 });
 
 interface Options {
   /** Null for the whole fleet. */
   readonly target: string | null;
+  readonly afterLevel: boolean;
   readonly waitMs: number;
+  /** The operator asked to wait: what is still pending at the end is a failure then. */
+  readonly waits: boolean;
 }
 
-const WAIT_MAX_MS = 3_600_000;
+/** Longer than a statement may last by default, so that a plain `pause` comes back with the fact. */
+const WAIT_DEFAULT_MS = 45_000;
+const WAIT_MAX_SEC = 86_400;
+const WAIT_ASKED_SEC = 3_600;
 /** More than these are counted, not listed. */
 const LISTED_MAX = 20;
 
@@ -38,11 +51,18 @@ const stopCommand = (name: CommandName, summary: string): CliCommand =>
   defineCommand<Options>({
     usage: `${name} [target]`,
     summary,
-    examples: [`${name} 31c06fc4-db22-4740-83ea-48ac14f25810`, `${name} --all`],
-    describe: (command) =>
+    examples: [
+      `${name} 31c06fc4-db22-4740-83ea-48ac14f25810`,
+      `${name} --all`,
+      ...(name === 'resume' ? [] : [`${name} 42 --after-level --wait`]),
+    ],
+    describe: (command) => {
       command
         .option('--all', 'every live purge, of all campaigns')
-        .option('--wait-ms <n>', 'how long to wait until it is so', '15000'),
+        .option('--wait [seconds]', 'wait until it is so, by default up to an hour');
+      if (name === 'resume') return command;
+      return command.option('--after-level', 'finish the level that is being worked on first');
+    },
     validate: (raw, [target]) => {
       const options = readOptions(optionsSchema, raw);
       if ((target === undefined) !== options.all) {
@@ -51,13 +71,27 @@ const stopCommand = (name: CommandName, summary: string): CliCommand =>
           `${name} takes a campaign, purge or tenant, or --all${target === undefined ? '' : ', not both'}.`,
         );
       }
+      if (options.all && options.afterLevel) {
+        throw new PurgeError(
+          'USAGE',
+          `${name} --all stops everything at once: --after-level goes with a campaign, purge or tenant.`,
+        );
+      }
+      const waits = options.wait !== undefined && options.wait !== false;
       return {
         target: target ?? null,
-        waitMs: parseCount(options.waitMs, '--wait-ms', { min: 0, max: WAIT_MAX_MS }),
+        afterLevel: options.afterLevel,
+        waitMs: waits ? waitMsOf(options.wait) : options.afterLevel ? 0 : WAIT_DEFAULT_MS,
+        waits,
       };
     },
     run: (session, options) => stop(session, name, options),
   });
+
+const waitMsOf = (wait: string | boolean | undefined): number =>
+  typeof wait === 'string'
+    ? parseCount(wait, '--wait', { min: 0, max: WAIT_MAX_SEC }) * 1_000
+    : WAIT_ASKED_SEC * 1_000;
 
 export const pause = stopCommand(
   'pause',
@@ -70,31 +104,42 @@ export const cancel = stopCommand(
 );
 
 async function stop(session: Session, name: CommandName, options: Options): Promise<Answer> {
-  return withObserver(session, async (observer) => {
-    const ledger = await openLedger(observer);
-    let target: Target | null = null;
-    if (options.target !== null) {
-      if (ledger === null) throw notFound(options.target);
-      target = await findTarget(ledger, options.target);
-    }
-    return withActor(observer, async (actor) => {
-      const results = await runCommand(actor.reconcile, name, {
-        selection: selectionOf(target),
-        fleet: target === null,
-        operator: operatorIdentity(),
-        waitMs: options.waitMs,
-      });
-      // The command's own records lag behind what batches have booked.
-      const fresh = new Map(
-        (await actor.purges.select(freshSelection(target, results))).map((purge) => [
-          purge.id,
-          purge,
-        ]),
-      );
-      const purges = results.map((result) => fresh.get(result.purge.id) ?? result.purge);
-      return answer(name, target, { results, purges });
+  return withLedgerDesk(session, async (desk) => {
+    const target = await targetOf(desk, options.target);
+    const parts = await desk.commandParts();
+    const { results, drained, queueError } = await carryOutCommand(parts, name, {
+      selection: selectionOf(target),
+      fleet: target === null,
+      operator: operatorIdentity(),
+      waitMs: options.waitMs,
+      afterLevel: options.afterLevel,
+      via: 'command line',
+    });
+    // The command's own records lag behind what batches have booked.
+    const fresh = new Map(
+      (await parts.purges.select(freshSelection(target, results))).map((purge) => [
+        purge.id,
+        purge,
+      ]),
+    );
+    const stops = await parts.commands.pendingStops(selectionOf(target));
+    return answer(name, target, {
+      results,
+      purges: results.map((result) => fresh.get(result.purge.id) ?? result.purge),
+      stops: new Map(stops.map((each) => [each.purgeId, each])),
+      control: await parts.commands.readControl(),
+      drained,
+      queueError,
+      waits: options.waits,
+      lockMs: desk.config.worker.lockMs,
     });
   });
+}
+
+async function targetOf({ ledger }: LedgerDesk, word: string | null): Promise<Target | null> {
+  if (word === null) return null;
+  if (ledger === null) throw notFound(word);
+  return findTarget(ledger, word);
 }
 
 function selectionOf(target: Target | null): PurgeSelection {
@@ -111,36 +156,71 @@ const freshSelection = (
 ): PurgeSelection =>
   target === null && results.length > 0 ? { kind: 'all' } : selectionOf(target);
 
-function answer(
-  name: CommandName,
-  target: Target | null,
-  done: { readonly results: readonly CommandResult[]; readonly purges: readonly PurgeRecord[] },
-): Answer {
-  const { results, purges } = done;
-  const conflicts = results.filter(({ effect }) => effect === 'conflict');
-  // In a campaign the purges that have ended are no conflict as long as others could be changed.
-  const nothingDone = results.length > 0 && conflicts.length === results.length;
-  const error = nothingDone ? conflict(name, conflicts) : null;
-  const pending = purges.filter(isPending).length;
+interface Done {
+  readonly results: readonly CommandResult[];
+  /** In the order of the results, read afterwards. */
+  readonly purges: readonly PurgeRecord[];
+  readonly stops: ReadonlyMap<PurgeRecord['id'], PendingStop>;
+  readonly control: FleetControl;
+  readonly drained: boolean;
+  readonly queueError: string | null;
+  readonly waits: boolean;
+  readonly lockMs: number;
+}
+
+function answer(name: CommandName, target: Target | null, done: Done): Answer {
+  const { results, purges, stops, control } = done;
+  const pending = purges.filter((purge) => isPending(purge) || stops.has(purge.id)).length;
+  const error = errorOf(name, { ...done, pending });
   const document = {
     command: name,
     campaignId: target?.kind === 'campaign' ? target.campaign.id : null,
-    fleet: target === null ? { stopped: name === 'pause' } : undefined,
+    fleet: {
+      stopped: control.stopped,
+      changedBy: control.changedBy,
+      changedAt: control.changedAt?.toISOString() ?? null,
+    },
+    /** False: batches that began before the command may still commit. */
+    drained: done.drained,
+    queue: { told: done.queueError === null, error: done.queueError },
     pending,
     purges: purges.map((purge, index) => ({
       ...purgeDocument(purge),
       before: results[index]?.before,
       effect: results[index]?.effect,
       rowsRemaining: remainingOf(purge),
+      ...(stops.has(purge.id) ? { stop: stops.get(purge.id) } : {}),
     })),
     ...(error === null ? {} : { error: error.toReport() }),
   };
+  const isConflict = error?.code === 'STATUS_CONFLICT';
   return {
     exitCode: error?.exitCode ?? EXIT.done,
     document,
-    text: error === null ? describe(name, target, purges).join('\n') : '',
+    text: isConflict ? '' : describe(name, target, { ...done, pending }).join('\n'),
     errors: error === null ? [] : [error],
   };
+}
+
+type Counted = Done & { readonly pending: number };
+
+function errorOf(name: CommandName, done: Counted): PurgeError | null {
+  const conflicts = done.results.filter(({ effect }) => effect === 'conflict');
+  // In a campaign the purges that have ended are no conflict as long as others could be changed.
+  if (done.results.length > 0 && conflicts.length === done.results.length) {
+    return conflict(name, conflicts);
+  }
+  if (!done.drained) {
+    return new PurgeError(
+      'TIMED_OUT',
+      `The ${name} is recorded and no later batch can commit, but one that began before it is still in flight.`,
+      { remedy: `Give the same command again: it comes back when that batch has ended.` },
+    );
+  }
+  if (done.waits && done.pending > 0) {
+    return new PurgeError('TIMED_OUT', `${plural(done.pending, 'purge')} still to stop.`);
+  }
+  return null;
 }
 
 function conflict(name: CommandName, conflicts: readonly CommandResult[]): PurgeError {
@@ -154,43 +234,55 @@ function conflict(name: CommandName, conflicts: readonly CommandResult[]): Purge
   });
 }
 
-function describe(
-  name: CommandName,
-  target: Target | null,
-  purges: readonly PurgeRecord[],
-): string[] {
+function describe(name: CommandName, target: Target | null, done: Counted): string[] {
+  const { purges, control } = done;
   const lines: string[] = [];
   if (target === null && name === 'pause') {
-    lines.push('The fleet is paused: no batch runs, and none starts until `resume --all`.');
+    lines.push(
+      done.drained
+        ? 'The fleet is paused: no batch runs, and none starts until `resume --all`.'
+        : 'The fleet is being paused: no batch starts any more, but one is still in flight.',
+    );
   }
   if (target === null && name === 'resume') lines.push('The fleet is released.');
   if (purges.length === 0) lines.push('No purge is live.');
-  if (purges.length <= LISTED_MAX) lines.push(...purges.map((purge) => describePurge(purge)));
-  else lines.push(...countEach(purges));
-  const pending = purges.filter(isPending).length;
-  if (pending > 0) {
+  if (purges.length <= LISTED_MAX) {
+    lines.push(...purges.map((purge, index) => describePurge(purge, done, done.results[index])));
+  } else lines.push(...countEach(purges));
+  if (name === 'resume' && control.stopped) {
     lines.push(
-      `${plural(pending, 'purge')} still to stop. Look again: tenant-purge status ${target?.kind === 'campaign' ? target.campaign.id : ''}`.trimEnd(),
+      `The fleet is paused${describeStopper(control)}: nothing runs until \`tenant-purge resume --all\`.`,
+    );
+  }
+  if (done.pending > 0) {
+    lines.push(
+      `${plural(done.pending, 'purge')} still to stop. Look again: tenant-purge status ${target?.kind === 'campaign' ? target.campaign.id : ''}`.trimEnd(),
+    );
+  }
+  if (done.queueError !== null) {
+    lines.push(
+      `The ledger holds the ${name}, and every batch asks the ledger. The queue does not know yet: ${done.queueError}`,
+      'A worker tells it once Redis answers; at once: tenant-purge reconcile',
     );
   }
   return lines;
 }
 
-function describePurge(purge: PurgeRecord): string {
-  const who = `${purge.tenantLabel} (${purge.tenantId})\n  purge ${purge.id}`;
-  const gone = `${plural(purge.rowsDeleted, 'row')} and ${plural(purge.redisKeysDeleted, 'Redis key')} gone, ${plural(remainingOf(purge), 'row')} remain`;
-  switch (purge.status) {
-    case 'paused':
-      return `paused: ${who}\n  ${gone}`;
-    case 'pausing':
-      return `pausing (its worker finishes its batch): ${who}\n  ${gone} so far`;
-    case 'cancelling':
-      return `cancelling (its worker finishes its batch): ${who}\n  ${gone} so far`;
-    case 'cancelled':
-      return `cancelled: ${who}\n  ${gone}`;
-    default:
-      return `${purge.status}: ${who}`;
+function describePurge(
+  purge: PurgeRecord,
+  { stops, lockMs }: Done,
+  result: CommandResult | undefined,
+): string {
+  const status = result?.effect === 'already' ? `already ${purge.status}` : purge.status;
+  const who = `${status}: ${purge.tenantLabel} (${purge.tenantId})\n  purge ${purge.id}`;
+  const gone = `${plural(purge.rowsDeleted, 'row')} and ${plural(purge.redisKeysDeleted, 'Redis key')} gone`;
+  const pending = stops.get(purge.id);
+  if (pending !== undefined) {
+    return [who, ...describePending(pending, lockMs), `${gone} so far`].join('\n  ');
   }
+  return purge.status === 'paused' || purge.status === 'cancelled'
+    ? `${who}\n  ${gone}, ${plural(remainingOf(purge), 'row')} remain`
+    : who;
 }
 
 function countEach(purges: readonly PurgeRecord[]): string[] {

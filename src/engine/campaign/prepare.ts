@@ -25,17 +25,13 @@ export interface PrepareParts {
   readonly keyspace: SweepKeyspace | null;
   /** Literals that follow the tenant's id in the key templates; see `REDIS_KEY_AMBIGUOUS`. */
   readonly keySeparators: readonly string[];
-  /** Of these tenants those with a live purge; empty where there is no ledger yet. */
-  readonly busyTenants: (
-    tenantTable: string,
-    ids: readonly TenantId[],
-  ) => Promise<ReadonlySet<string>>;
+  /** The tenants with a live purge, of whichever table; none where there is no ledger yet. */
+  readonly busyTenants: () => Promise<readonly InTable<{ readonly id: TenantId }>[]>;
   /** Of these ids those that the ledger knows as tenants that were purged before. */
-  readonly formerTenants: (
-    tenantTable: string,
-    ids: readonly string[],
-  ) => Promise<readonly Tenant[]>;
+  readonly formerTenants: (ids: readonly string[]) => Promise<readonly InTable<Tenant>[]>;
 }
+
+type InTable<Known> = Known & { readonly tenantTable: string };
 
 /** One tenant of a campaign, counted. */
 export interface CountedTenant extends Tenant {
@@ -55,7 +51,8 @@ export interface PreparedCampaign {
 }
 
 /**
- * Plan, targets and counts, all seen at one moment in one READ ONLY transaction. Writes nothing,
+ * Plan, targets and counts, all seen at one moment in one READ ONLY transaction; what the ledger knows
+ * of tenants is read just before, and made sure of when the campaign is written. Writes nothing,
  * neither to PostgreSQL nor to Redis.
  * @throws PurgeError of the planner (TABLE_MISSING, COLUMN_MISSING) and of the connection
  */
@@ -63,15 +60,17 @@ export async function prepareCampaign(
   parts: PrepareParts,
   request: TargetRequest,
 ): Promise<PreparedCampaign> {
+  // Before the transaction, not in it: who holds one connection and waits for a second waits for ever
+  // where a pooler has few and others do the same.
+  const everFormer = await parts.formerTenants(request.ids);
+  const everBusy = await parts.busyTenants();
   return inTransaction(parts.database.pool, READ_ONLY, async (client) => {
     const plan = await readPlan(client, parts.rules);
     const everyone = await listTenants(client, plan.tenant, plan.tree);
-    const { table } = plan.tenant;
-    const former = await parts.formerTenants(table, request.ids);
-    const busy = await parts.busyTenants(
-      table,
-      [...former, ...everyone].map((tenant) => tenant.id),
-    );
+    const isOfTable = ({ tenantTable }: { readonly tenantTable: string }): boolean =>
+      tenantTable === plan.tenant.table;
+    const former = everFormer.filter(isOfTable).map(({ id, label }) => ({ id, label }));
+    const busy = new Set<string>(everBusy.filter(isOfTable).map(({ id }) => id));
     const targets = resolveTargets(request, { tenants: everyone, former, keep: parts.keep, busy });
     const ids = targets.tenants.map((tenant) => tenant.id);
     const rows = await parts.reader.countPerTenant(client, plan, ids);

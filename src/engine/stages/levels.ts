@@ -95,7 +95,8 @@ async function enterLevel(run: Run, meter: ProgressMeter, level: PlanLevel): Pro
     { stage: level.stage, level: level.name, rowsDeleted: meter.rowsDeleted },
     { kind: 'level entered', details: { stage: level.stage, level: level.name } },
   );
-  if (written === null) throw await whyNotWritten(run);
+  // Not running any more: the stop that was asked for the end of the level before.
+  if (written?.status !== 'running') throw await whyNotWritten(run);
   meter.enter(level.stage, level.name);
   run.control.onMilestone(
     `Level ${level.name}: ${level.steps.map((step) => step.table).join(', ')}`,

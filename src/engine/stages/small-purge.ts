@@ -20,10 +20,13 @@ const TRIES_MAX = 3;
 /**
  * All levels in one transaction: 1,845 small tenants took 15.6 s with a transaction for each table,
  * 8.6 s with one for each tenant.
- * @returns false when it was too slow for the statement timeout: the tenant has grown, go by batches
+ * @returns false when it has to go by batches: it was too slow for the statement timeout (the tenant
+ *   has grown), or it is more than a cap on rows per second allows in one
  */
 export async function purgeAtOnce(run: Run, meter: ProgressMeter): Promise<boolean> {
   for (let tries = 1; ; tries += 1) {
+    await run.parts.throttle.admit(run, meter, []);
+    if (exceedsCap(run)) return false;
     try {
       await tryAtOnce(run, meter);
       return true;
@@ -33,6 +36,12 @@ export async function purgeAtOnce(run: Run, meter: ProgressMeter): Promise<boole
       throw error;
     }
   }
+}
+
+/** More than a second's rows. */
+function exceedsCap(run: Run): boolean {
+  const { rowsPerSecMax } = run.parts.throttle.knobs(run);
+  return rowsPerSecMax !== null && run.purge.rowsTotal > rowsPerSecMax;
 }
 
 async function tryAtOnce(run: Run, meter: ProgressMeter): Promise<void> {
@@ -46,6 +55,7 @@ async function tryAtOnce(run: Run, meter: ProgressMeter): Promise<void> {
       next: parts.sweeper === null ? 'verify' : 'redis',
     }),
   );
+  parts.throttle.spend(run, result.rows);
   meter.add('all tables', result.rows);
   await parts.failpoint('batch-committed');
 }

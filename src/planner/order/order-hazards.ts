@@ -35,7 +35,7 @@ function together(map: SchemaMap, step: ComponentStep, { cycle }: Component): Ha
     : 'never analysed';
   const what =
     tables.length === 1
-      ? `${tables[0]} refers to itself by columns that cannot be cleared beforehand`
+      ? `${tables[0]} refers to itself in a way that no clearing beforehand settles`
       : `These tables refer to each other in a circle, and no reference in it can be cleared beforehand: ${printCycle(cycle)}`;
   const shared = {
     table: step.table,

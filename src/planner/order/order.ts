@@ -47,7 +47,7 @@ export function orderTables(map: SchemaMap, input: OrderInput): Order {
   const { paths, fixed, tenant } = input;
   const broken = breakCycles(findEdges(map, input));
   const selfKeys = findSelfKeys(map, input);
-  const components = withSelfReferences(broken.components, map, fixed, selfKeys);
+  const components = withSelfReferences(broken.components, map, input, selfKeys);
   const leaders = new Map<TableName, TableName>();
   for (const [leader, { tables }] of components) {
     for (const table of tables) leaders.set(table, leader);
@@ -131,7 +131,7 @@ function findEdges(
 /** A one-to-one parent goes only once nothing refers to it, which keeps the order by itself. */
 const findSelfKeys = (
   map: SchemaMap,
-  { paths, followed, tenant }: OrderInput,
+  { paths, also, followed, tenant }: OrderInput,
 ): CatalogueForeignKey[] =>
   map.foreignKeys.filter(
     (key) =>
@@ -139,20 +139,24 @@ const findSelfKeys = (
       key.child !== tenant &&
       !followed.has(key.child) &&
       key.enforced !== false &&
-      paths.has(key.child),
+      (paths.has(key.child) || also.has(key.child)),
   );
 
-/** A table whose references to itself cannot be cleared goes in one statement: a component of one. */
+/**
+ * A table whose references to itself cannot be cleared, or not those of the others whose rows go as
+ * well, goes in one statement: a component of one.
+ */
 function withSelfReferences(
   components: BrokenCycles['components'],
   map: SchemaMap,
-  fixed: FixedColumns,
+  { fixed, also }: OrderInput,
   selfKeys: readonly CatalogueForeignKey[],
 ): ReadonlyMap<TableName, Component> {
   const all = new Map(components.map((found) => [[...found.tables].sort()[0] as TableName, found]));
   const members = new Set(components.flatMap(({ tables }) => tables));
   for (const key of selfKeys) {
-    if (members.has(key.child) || clearableColumns(map, fixed, key) !== null) continue;
+    const isClearable = !also.has(key.child) && clearableColumns(map, fixed, key) !== null;
+    if (members.has(key.child) || isClearable) continue;
     const edge = {
       child: key.child,
       parent: key.child,

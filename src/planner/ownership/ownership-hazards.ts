@@ -100,6 +100,18 @@ export function oddTenantColumn(table: TableName, odd: OddColumn, keyType: strin
   };
 }
 
+export const likelyColumn = (
+  table: TableName,
+  column: string,
+  tenant: { readonly table: TableName },
+): Hazard => ({
+  type: 'UNEXPLAINED_TENANT_COLUMN',
+  severity: 'blocks',
+  table,
+  message: `${table}.${column} is called as if it held the key of ${tenant.table}, but no foreign key and no setting says so: its rows would stay.`,
+  remedy: `If it does, write in purge.config: "tenant": { "columns": [${JSON.stringify(column)}] }; if its rows belong to no tenant: ${tableRule(table, { onPurge: 'keep' })}.`,
+});
+
 export const incomparableColumn = (
   table: TableName,
   column: string,

@@ -21,6 +21,7 @@ import {
   ambiguousOwner,
   columnWithoutKey,
   incomparableColumn,
+  likelyColumn,
   oddTenantColumn,
   operatorCondition,
   rowsOfNobody,
@@ -28,6 +29,7 @@ import {
 } from './ownership-hazards.ts';
 import {
   claimsByName,
+  likelyTenantColumn,
   type OddColumn,
   type TenantClaim,
   tenantColumnNames,
@@ -346,7 +348,11 @@ class OwnershipWalk {
     }
     const isMeant =
       this.#rules.asked.has(name) || this.#rules.core.has(name) || this.#configured.has(name);
-    if (keys.length === 0 && !isMeant) return false;
+    if (keys.length === 0 && !isMeant) {
+      const likely = likelyTenantColumn(this.#map, this.#tenant, table);
+      if (likely !== undefined) this.#hazards.push(likelyColumn(name, likely.name, this.#tenant));
+      return false;
+    }
     const configured = owners?.flatMap(({ columns }) => columns) ?? this.#ownKeyColumns(name);
     this.#hazards.push(unclearOwner(name, { keys, configured }));
     return true;

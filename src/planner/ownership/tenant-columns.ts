@@ -1,7 +1,7 @@
 import type { TableName } from '../../domain/ids.ts';
 import type { CatalogueColumn, CatalogueForeignKey, CatalogueTable } from '../catalogue.ts';
 import type { SettledRules } from '../rules/settled-rules.ts';
-import { areComparable, columnOf, type SchemaMap } from '../schema-map.ts';
+import { areComparable, type SchemaMap } from '../schema-map.ts';
 import { type Claim, claimByColumn, distinctClaims } from './claim.ts';
 import { ownsByTenantKey } from './key-role.ts';
 
@@ -37,6 +37,33 @@ export function tenantColumnNames(
   return [...names];
 }
 
+/** `tenantId` and `tenant_id` are the same name in two hands. */
+const plainName = (name: string): string => name.toLowerCase().replaceAll('_', '');
+
+/**
+ * A column of an unowned table that by its name and type might hold the tenant's key, where no
+ * foreign key anywhere says what such columns are called: `tenant_id`, `organisationId` beside
+ * `public."Organisation"`.
+ */
+export function likelyTenantColumn(
+  map: SchemaMap,
+  tenant: TenantClaim,
+  table: CatalogueTable,
+): CatalogueColumn | undefined {
+  const relation = plainName(map.byName.get(tenant.table)?.relation ?? '');
+  const words = [relation, relation.replace(/ies$/, 'y'), relation.replace(/e?s$/, ''), 'tenant'];
+  const singular = relation.replace(/s$/, '');
+  const names = new Set(
+    [...words, singular].flatMap((word) => [`${word}${plainName(tenant.key)}`, `${word}id`]),
+  );
+  return table.columns.find(
+    (column) =>
+      names.has(plainName(column.name)) &&
+      areComparable(column.type, tenant.keyType) &&
+      !(map.keysFrom.get(table.name) ?? []).some((key) => key.columns.includes(column.name)),
+  );
+}
+
 /** Tenant columns of a table that has no foreign key to the tenant table. */
 export function claimsByName(
   map: SchemaMap,
@@ -47,13 +74,13 @@ export function claimsByName(
 ): { readonly claims: readonly Claim[]; readonly odd: readonly OddColumn[] } {
   const odd: OddColumn[] = [];
   const fit: string[] = [];
-  for (const name of names) {
-    const column = columnOf(table, name);
-    if (column === undefined) continue;
+  const known = new Set(names.map(plainName));
+  for (const column of table.columns) {
+    if (!known.has(plainName(column.name))) continue;
     if (!areComparable(column.type, tenant.keyType)) odd.push({ column, reason: 'type' });
-    else if (leadsElsewhere(map, rules, tenant, names, table.name, name)) {
+    else if (leadsElsewhere(map, rules, { tenant, known }, table.name, column.name)) {
       odd.push({ column, reason: 'key' });
-    } else fit.push(name);
+    } else fit.push(column.name);
   }
   const named = fit.filter((name) => rules.columns.includes(name));
   const candidates = named.length > 0 ? named : fit;
@@ -73,8 +100,7 @@ export function claimsByName(
 function leadsElsewhere(
   map: SchemaMap,
   rules: SettledRules,
-  tenant: TenantClaim,
-  names: readonly string[],
+  { tenant, known }: { readonly tenant: TenantClaim; readonly known: ReadonlySet<string> },
   table: TableName,
   column: string,
 ): boolean {
@@ -83,7 +109,7 @@ function leadsElsewhere(
     if (referenced === undefined) return false;
     return key.parent === tenant.table
       ? !ownsByTenantKey(map, rules, key)
-      : !names.includes(referenced);
+      : !known.has(plainName(referenced));
   });
 }
 

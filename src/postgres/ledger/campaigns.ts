@@ -176,35 +176,33 @@ export class CampaignStore {
     throw new PurgeError('NOT_FOUND', `The ledger has no plan ${fingerprint}.`);
   }
 
-  /** Of these tenants the ones that have a live purge, with it. */
-  async busyTenants(
-    tenantTable: string,
-    tenantIds: readonly TenantId[],
-  ): Promise<{ readonly tenantId: TenantId; readonly purgeId: PurgeId }[]> {
+  /** The tenants that have a live purge, of whichever table. */
+  async busyTenants(): Promise<{ readonly tenantTable: string; readonly id: TenantId }[]> {
     const rows = await this.#database.ledger
       .selectFrom('tenant_purge.purge')
-      .select(['tenant_id', 'id'])
-      .where('tenant_table', '=', tenantTable)
-      .where(sql<boolean>`tenant_id = any(${[...tenantIds]}::text[])`)
+      .select(['tenant_table', 'tenant_id'])
       .where('status', 'in', [...LIVE_STATUSES])
       .execute();
-    return rows.map((row) => ({ tenantId: row.tenant_id as TenantId, purgeId: asPurgeId(row.id) }));
+    return rows.map((row) => ({ tenantTable: row.tenant_table, id: row.tenant_id as TenantId }));
   }
 
-  /** Of these ids those that had a purge before, with the label they had then. */
+  /** Of these ids those that had a purge before, per tenant table, with the label they had then. */
   async formerTenants(
-    tenantTable: string,
     ids: readonly string[],
-  ): Promise<{ readonly id: TenantId; readonly label: string }[]> {
+  ): Promise<{ readonly tenantTable: string; readonly id: TenantId; readonly label: string }[]> {
     const rows = await this.#database.ledger
       .selectFrom('tenant_purge.purge')
-      .distinctOn('tenant_id')
-      .select(['tenant_id', 'tenant_label'])
-      .where('tenant_table', '=', tenantTable)
+      .distinctOn(['tenant_table', 'tenant_id'])
+      .select(['tenant_table', 'tenant_id', 'tenant_label'])
       .where(sql<boolean>`tenant_id = any(${[...ids]}::text[])`)
+      .orderBy('tenant_table')
       .orderBy('tenant_id')
       .orderBy('created_at', 'desc')
       .execute();
-    return rows.map((row) => ({ id: row.tenant_id as TenantId, label: row.tenant_label }));
+    return rows.map((row) => ({
+      tenantTable: row.tenant_table,
+      id: row.tenant_id as TenantId,
+      label: row.tenant_label,
+    }));
   }
 }

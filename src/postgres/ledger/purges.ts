@@ -130,7 +130,9 @@ export class PurgeStore {
   /**
    * The holder changes its purge: status, stage or figures, with an event, in one statement.
    * @returns the new record, or null when the fence is stale or the status has changed meanwhile
-   *   (a stop was asked for); then nothing was written.
+   *   (a stop was asked for); then nothing was written. A record in another status than `to` (`pausing`,
+   *   `cancelling`) means that a stop was due at the end of the level: there is no event then, and
+   *   where another level was to be entered it was not.
    */
   async write(
     fence: Fence,
@@ -181,7 +183,9 @@ export class PurgeStore {
                   'details',
                 ),
               ])
-              .where(sql<boolean>`${event !== null}`),
+              .where(sql<boolean>`${event !== null}`)
+              // A stop at the end of the level came instead of what the event says.
+              .where('written.status', '=', to),
           ),
       )
       .selectFrom('written')
@@ -274,11 +278,13 @@ export class PurgeStore {
     return row?.job_number ?? null;
   }
 
-  /** Time of the last sign of life of the holder: its claim or its last batch. */
+  /** Time of the last sign of life of the holder: its claim, its last batch, or that it holds. */
   async lastSignOfLife(purgeId: PurgeId): Promise<{ ageMs: number } | null> {
     const { rows } = await sql<{ age_ms: number | null }>`
       select extract(epoch from clock_timestamp() - greatest(p.claimed_at,
-               (select max(b.at) from tenant_purge.batch b where b.purge_id = p.id))) * 1000 as age_ms
+               (select max(b.at) from tenant_purge.batch b where b.purge_id = p.id),
+               (select t.seen_at from tenant_purge.throttled t
+                where t.purge_id = p.id and t.fence = p.fence))) * 1000 as age_ms
       from tenant_purge.purge p where p.id = ${purgeId}`.execute(this.#ledger);
     const age = rows[0]?.age_ms;
     return age === undefined || age === null ? null : { ageMs: Number(age) };

@@ -112,4 +112,19 @@ export interface LedgerTables {
     heartbeat_at: Generated<Date>;
     finished_at: Date | null;
   };
+  'tenant_purge.tuning': {
+    scope: string;
+    target_ms: number | null;
+    max_rows: number | null;
+    max_rows_per_sec: number | null;
+    changed_by: string;
+    changed_at: Generated<Date>;
+  };
+  'tenant_purge.throttled': {
+    purge_id: string;
+    fence: number;
+    reasons: string[];
+    since: Generated<Date>;
+    seen_at: Generated<Date>;
+  };
 }

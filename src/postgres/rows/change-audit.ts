@@ -1,6 +1,7 @@
 import { PurgeError } from '../../domain/errors.ts';
 import type { PurgeId, TableName } from '../../domain/ids.ts';
-import type { ActingKey } from '../../domain/plan.ts';
+import type { ActingKey, DeleteStep } from '../../domain/plan.ts';
+import { actingKeys, refuseNewKeys } from './acting-keys.ts';
 import type { TableStep } from './change-statements.ts';
 import { literal } from './row-predicate.ts';
 
@@ -17,6 +18,13 @@ export interface OwnChanges {
   updated: number;
 }
 
+/** What the audit's statement read. */
+export interface Reading {
+  readonly counters: readonly number[];
+  /** Oids of the keys that may act. */
+  readonly keys: readonly string[];
+}
+
 /**
  * Proof, in the transaction itself, that no row went or changed that our own statements did not
  * name: PostgreSQL's counters of this transaction, read before and after, must move by exactly what
@@ -25,11 +33,13 @@ export interface OwnChanges {
  */
 export class ChangeAudit {
   readonly #watched: readonly Watched[];
+  readonly #deletes: readonly DeleteStep[];
 
   /** @param steps those of the transaction; of a component its deletes */
   constructor(steps: readonly TableStep[]) {
+    this.#deletes = steps.filter((step) => step.kind === 'delete');
     const byChild = new Map<TableName, ActingKey[]>();
-    for (const key of steps.flatMap((step) => (step.kind === 'delete' ? step.actingKeys : []))) {
+    for (const key of this.#deletes.flatMap((step) => step.actingKeys)) {
       byChild.set(key.child, [...(byChild.get(key.child) ?? []), key]);
     }
     this.#watched = [...byChild].map(([table, keys]) => ({
@@ -39,30 +49,33 @@ export class ChangeAudit {
     }));
   }
 
-  /** SELECT of two counters a table; null where no key could act. */
+  /** SELECT of two counters a table, and of the keys that may act now; null where nothing goes. */
   statement(): string | null {
-    if (this.#watched.length === 0) return null;
+    const read = this.#deletes.filter((step) => step.actingKeyIds !== undefined);
+    if (this.#watched.length === 0 && read.length === 0) return null;
+    const keys = read.length === 0 ? 'null' : actingKeys(read);
     const counters = this.#watched.flatMap((watched) => [
       counter(watched, 'pg_stat_get_xact_tuples_deleted'),
       counter(watched, 'pg_stat_get_xact_tuples_updated'),
     ]);
-    return `select array[${counters.join(', ')}]::bigint[] as counters`;
+    return `select array[${counters.join(', ')}]::bigint[] as counters, ${keys} as keys`;
   }
 
   /**
-   * @param before the statement's counters before our changes, `after` those after them
-   * @throws PurgeError CASCADE_GUARD, with table, rows and foreign keys; the caller rolls back
+   * @param before what the statement read before our changes, `after` what it read after them
+   * @throws PurgeError CASCADE_GUARD, with table, rows and foreign keys; DRIFT where a key was added;
+   * the caller rolls back
    */
   check(
     purgeId: PurgeId,
-    before: readonly number[],
-    after: readonly number[],
+    { before, after }: { readonly before: Reading; readonly after: Reading },
     own: ReadonlyMap<TableName, OwnChanges>,
   ): void {
+    refuseNewKeys(purgeId, this.#deletes, after.keys);
     const strangers = this.#watched.flatMap(({ table, keys }, index) => {
       const ours = own.get(table) ?? { deleted: 0, updated: 0 };
-      const deleted = delta(before, after, index * 2) - ours.deleted;
-      const updated = delta(before, after, index * 2 + 1) - ours.updated;
+      const deleted = delta(before.counters, after.counters, index * 2) - ours.deleted;
+      const updated = delta(before.counters, after.counters, index * 2 + 1) - ours.updated;
       const acted = keys.filter((key) => (key.action === 'CASCADE' ? deleted : updated) > 0);
       return acted.length === 0 ? [] : [{ table, deleted, updated, keys: acted }];
     });

@@ -18,7 +18,7 @@ import {
   type Place,
   saveCheckpoint,
 } from './batch-bookkeeping.ts';
-import { ChangeAudit, type OwnChanges } from './change-audit.ts';
+import { ChangeAudit, type OwnChanges, type Reading } from './change-audit.ts';
 import {
   type BatchRange,
   batchChanges,
@@ -204,8 +204,8 @@ export class RowStore {
       const first = 2 + watch.length;
       const done = changes.flatMap((change, index) => readDone(change, results[first + index]));
       if (counters !== null) {
-        const before = countersOf(results[2]);
-        audit.check(fence.purgeId, before, countersOf(results.at(-1)), ownChanges(done));
+        const readings = { before: readingOf(results[2]), after: readingOf(results.at(-1)) };
+        audit.check(fence.purgeId, readings, ownChanges(done));
       }
       const { closing, rows } = book(done, performance.now() - startedAt);
       await this.#beforeCommit();
@@ -252,8 +252,10 @@ function readDone(change: Change, result: pg.QueryResult | undefined): Done[] {
   }));
 }
 
-const countersOf = (result: pg.QueryResult | undefined): number[] =>
-  (result?.rows[0]?.[0] ?? []).map(Number);
+const readingOf = (result: pg.QueryResult | undefined): Reading => ({
+  counters: (result?.rows[0]?.[0] ?? []).map(Number),
+  keys: result?.rows[0]?.[1] ?? [],
+});
 
 function ownChanges(done: readonly Done[]): Map<TableName, OwnChanges> {
   const own = new Map<TableName, OwnChanges>();

@@ -9,6 +9,7 @@ import type { Plan } from '../../../src/domain/plan.ts';
 import { findObstacles } from '../../../src/engine/campaign/guards.ts';
 import { prepareCampaign } from '../../../src/engine/campaign/prepare.ts';
 import { runPurge } from '../../../src/engine/run-purge.ts';
+import { migrateLedger } from '../../../src/postgres/migrate.ts';
 import { enqueueCampaign } from '../../../src/queue/enqueue.ts';
 import {
   type Actor,
@@ -58,11 +59,14 @@ export interface LedgerBatch {
  */
 export class CaseWorld {
   readonly client: Client;
+  /** PostgreSQL's `server_version_num`. */
+  readonly version: number;
   readonly #actor: Actor;
   readonly #environment: Readonly<Record<string, string>>;
 
   private constructor(client: Client, actor: Actor, environment: Readonly<Record<string, string>>) {
     this.client = client;
+    this.version = actor.database.version;
     this.#actor = actor;
     this.#environment = environment;
   }
@@ -88,6 +92,20 @@ export class CaseWorld {
     await forgetWatch(this.client);
     await loadCase(this.client, found);
     if (options.watched) await watchChanges(this.client, found.model);
+    try {
+      const result = await this.#purgeLoaded(found, options);
+      if (result.kind === 'ran' && result.outcome.kind !== 'completed') await this.#renewLedger();
+      return result;
+    } catch (error) {
+      await this.#renewLedger();
+      throw error;
+    }
+  }
+
+  async #purgeLoaded(
+    found: RandomCase,
+    options: { readonly watched: boolean },
+  ): Promise<CaseResult> {
     const config = parseConfig(inputOf(found), this.#environment, null);
     const rules = rulesOf(config);
     const prepared = await prepareCampaign(
@@ -122,6 +140,12 @@ export class CaseWorld {
   async close(): Promise<void> {
     await this.client.end();
     await this.#actor.close();
+  }
+
+  /** A purge that has not ended would keep the tenant of the next case from being purged. */
+  async #renewLedger(): Promise<void> {
+    await this.client.query('drop schema tenant_purge cascade');
+    await migrateLedger(this.#actor.database);
   }
 
   #run(purgeId: PurgeId, actor: Actor & { readonly config: Config }): Promise<Outcome> {

@@ -6,7 +6,7 @@ import { literal, renderApplication } from './render-sql.ts';
 export async function loadCase(client: ClientBase, found: RandomCase): Promise<void> {
   await client.query(
     `begin; drop schema if exists public cascade; create schema public;
-     ${renderApplication(found.model, found.data)}
+     ${renderApplication(found)}
      commit;`,
   );
 }

@@ -25,6 +25,8 @@ export interface ExpectedPurge {
   readonly rows: Data;
   /** Rows that go, by table; tables that lose none are left out. */
   readonly deleted: ReadonlyMap<string, readonly Row[]>;
+  /** How many of these are another tenant's or nobody's, and go by a `delete` rule. */
+  readonly deletedOfOthers: number;
   /** Rows of others, before and after, whose references a `set-null` rule clears. */
   readonly cleared: readonly ClearedRow[];
   readonly ownership: Ownership;
@@ -116,7 +118,8 @@ export function expectPurge(
     (also.has(from) ? mayRefuse : mustRefuse).push(reason('DELETED_REFERENCE', key.child, key));
   }
   const gone = new Set([...doomed, ...also]);
-  return { mustRefuse, mayRefuse, ownership, ...applyTo(data, gone, cleared) };
+  const deletedOfOthers = also.size;
+  return { mustRefuse, mayRefuse, ownership, deletedOfOthers, ...applyTo(data, gone, cleared) };
 }
 
 interface Clearing {
@@ -189,6 +192,8 @@ class OwnerOf {
         continue;
       }
       const parent = referredRow(this.#data, way, row);
+      // A carried way need not be a whole key: what it names may never have been.
+      if (parent === 'missing') return null;
       if (parent !== null) return this.find(way.parent, parent);
     }
     return null;
@@ -201,10 +206,12 @@ interface Reference {
   readonly to: Row;
 }
 
+/** @throws Error where a reference dangles: then the case itself is wrong */
 const findReferences = (model: Model, data: Data): Reference[] =>
   foreignKeysOf(model).flatMap((key) =>
     rowsOf(data, key.child).flatMap((from) => {
       const to = referredRow(data, key, from);
+      if (to === 'missing') throw new Error(`${key.name} dangles: ${JSON.stringify(from)}`);
       return to === null ? [] : [{ key, from, to }];
     }),
   );
@@ -212,16 +219,14 @@ const findReferences = (model: Model, data: Data): Reference[] =>
 /** A foreign key, or the way along one. */
 type Join = Pick<ForeignKey, 'columns' | 'parent' | 'referencedColumns'>;
 
-/** @throws Error where the reference dangles: then the case itself is wrong */
-function referredRow(data: Data, key: Join, row: Row): Row | null {
+/** Null where the row refers to nothing. */
+function referredRow(data: Data, key: Join, row: Row): Row | 'missing' | null {
   const values = fullValues(row, key.columns);
   if (values === null) return null;
   const found = rowsOf(data, key.parent).find((parent) =>
     key.referencedColumns.every((column, index) => parent[column] === values[index]),
   );
-  if (found === undefined)
-    throw new Error(`a reference to ${key.parent} dangles: ${JSON.stringify(row)}`);
-  return found;
+  return found ?? 'missing';
 }
 
 /** The columns whose NULL ends the reference, or null where there is no such set. */

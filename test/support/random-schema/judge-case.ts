@@ -5,8 +5,9 @@ import type { CaseResult, LedgerBatch, RefusedCase, RunCase } from './case-world
 import { toLines } from './database-rows.ts';
 import { type ExpectedPurge, expectPurge, type Reason } from './expected-purge.ts';
 import { type Model, qualified, type RandomCase } from './model.ts';
-import type { Way } from './ownership.ts';
+
 import { unexplainedChanges } from './watch-changes.ts';
+import type { Way } from './ways.ts';
 
 /** What was expected of a case, and where the product differs from it, in words. */
 export interface Judgement {

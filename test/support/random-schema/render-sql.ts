@@ -3,7 +3,6 @@ import {
   type Data,
   type ForeignKey,
   foreignKeysOf,
-  type Model,
   qualified,
   type RandomCase,
   rowsOf,
@@ -25,24 +24,36 @@ export function renderCase(found: RandomCase): string {
     comment,
     'begin;',
     'drop schema public cascade; create schema public;',
-    renderApplication(found.model, found.data),
+    renderApplication(found),
     'commit;',
   ].join('\n');
 }
 
-/** Tables, rows, then foreign keys, which are so checked over all rows whatever their order. */
-export const renderApplication = (model: Model, data: Data): string =>
-  [
-    ...model.tables.map(renderTable),
+/**
+ * Tables, rows, then foreign keys, which are so checked over all rows whatever their order. What goes
+ * by batches lies four rows to a block: a batch is of whole blocks, and a table of one has one.
+ */
+export function renderApplication({ model, data, batching }: RandomCase): string {
+  const isSpread = batching.smallPurgeRows === 0;
+  return [
+    ...model.tables.map((table) => renderTable(table, isSpread ? [PADDING] : [])),
     ...model.tables.flatMap((table) => renderRows(table, data)),
+    ...(isSpread ? model.tables.map(dropPadding) : []),
     ...foreignKeysOf(model).map(renderForeignKey),
   ].join('\n');
+}
+
+/** Too short to be compressed; the rows keep its place when it is dropped. */
+const PADDING = "padding char(1900) not null default ''";
+const dropPadding = ({ name }: Table): string =>
+  `alter table ${qualified(name)} drop column padding;`;
 
 export const literal = (value: string | null): string =>
   value === null ? 'NULL' : `'${value.replaceAll("'", "''")}'`;
 
-function renderTable(table: Table): string {
+function renderTable(table: Table, before: readonly string[]): string {
   const lines = [
+    ...before,
     ...table.columns.map(renderColumn),
     ...(table.primaryKey === null ? [] : [`primary key (${table.primaryKey.join(', ')})`]),
     ...table.uniques.map((columns) => `unique (${columns.join(', ')})`),

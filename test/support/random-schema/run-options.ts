@@ -11,6 +11,12 @@ export function propertyRuns(usual: number): PropertyRuns {
   return { numRuns: runs ?? usual, ...(seed === null ? {} : { seed }) };
 }
 
+/** True where the environment asks for a number of cases: then it wants to hear what they had. */
+export const isSoak = (): boolean => numberOf('PROPERTY_RUNS') !== null;
+
+/** Six times what a case takes on a quiet machine of two cores; what is left over shrinks one that fails. */
+export const propertyTimeoutMs = ({ numRuns }: PropertyRuns): number => 60_000 + numRuns * 600;
+
 function numberOf(name: string): number | null {
   const text = process.env[name];
   if (text === undefined || text === '') return null;

@@ -108,3 +108,16 @@ describe('tables in a circle', () => {
     ]);
   });
 });
+
+describe('a table that refers to itself', () => {
+  it('goes in one statement where rows of others go with it: only the own ones would be cleared', () => {
+    const posts = own('posts', 'author_id parent_id');
+    const keys = [key('posts(parent_id) → posts'), key('posts(author_id) → a', 'SET NULL')];
+    const levels = (foreignKeys: Record<string, 'delete'>) =>
+      levelLines(planOf([own('a'), posts], keys, { foreignKeys }));
+    expect(levels({})).toContain('dependents 2: posts');
+    expect(levels({ 'public.posts.author_id_fkey': 'delete' })).toContain(
+      'dependents 1: one-statement(posts)',
+    );
+  });
+});
