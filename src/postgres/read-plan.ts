@@ -26,24 +26,30 @@ interface Trial {
   readonly sql: string;
   /** Statements that must be refused: one accepted shows a `{tenantId}` that PostgreSQL does not read. */
   readonly probes: readonly string[];
+  /** The same with a tenant's key, which must fit what it is compared with; null where none is. */
+  readonly typed: string | null;
 }
 
 /** Every condition and every value is parsed by PostgreSQL, without reading a row. */
 async function tryOperatorSql(client: pg.ClientBase, plan: Plan): Promise<void> {
   const problems: string[] = [];
-  for (const { setting, sql, probes } of trialsOf(plan)) {
+  if (trialsOf(plan, 'null').length === 0) return;
+  for (const { setting, sql, probes, typed } of trialsOf(plan, await someKey(client, plan))) {
     const refusal = await refusalOf(client, sql);
     if (refusal !== null) {
       problems.push(`${setting}: ${refusal}.`);
       continue;
     }
-    for (const probe of probes) {
-      if ((await refusalOf(client, probe)) !== null) continue;
+    let isBare = true;
+    for (const probe of probes) isBare &&= (await refusalOf(client, probe)) !== null;
+    if (!isBare) {
       problems.push(
         `${setting}: a {tenantId} stands in quotes or in a comment: write it bare, it becomes the quoted key.`,
       );
-      break;
+      continue;
     }
+    const misfit = typed === null ? null : await refusalOf(client, typed);
+    if (misfit !== null) problems.push(`${setting}: with the key of a tenant, ${misfit}.`);
   }
   if (problems.length === 0) return;
   throw new PurgeError('CONFIG_INVALID', problems.join('\n'), { details: { problems } });
@@ -65,14 +71,21 @@ async function refusalOf(client: pg.ClientBase, sql: string): Promise<string | n
   }
 }
 
-function trialsOf(plan: Plan): Trial[] {
+/** The key of some tenant as SQL: what a condition compares it with must be of its type. */
+async function someKey(client: pg.ClientBase, { tenant }: Plan): Promise<string> {
+  const key = column(tenant.key);
+  const { rows } = await client.query(`select ${key}::text as key from ${tenant.table} limit 1`);
+  return rows[0] === undefined ? 'null' : literal(rows[0].key);
+}
+
+function trialsOf(plan: Plan, key: string): Trial[] {
   const trials = new Map<string, Trial>();
   for (const step of plan.levels.flatMap((level) => level.steps)) {
     const paths = step.kind === 'component' ? step.deletes.map(({ path }) => path) : [step.path];
     for (const path of paths) {
       for (const way of path.ways) {
         if (way.kind === 'condition') {
-          trials.set(`where ${path.table}`, conditionTrial(path.table, way.sql));
+          trials.set(`where ${path.table}`, conditionTrial(path.table, way.sql, key));
         }
       }
     }
@@ -86,7 +99,7 @@ function trialsOf(plan: Plan): Trial[] {
 /** A column that no table has. */
 const NO_COLUMN = 't.tenant_purge_no_such_column';
 
-function conditionTrial(table: TableName, sql: string): Trial {
+function conditionTrial(table: TableName, sql: string, key: string): Trial {
   const parts = sql.split('{tenantId}');
   const withKeys = (keyOf: (place: number) => string): string =>
     parts.map((part, place) => (place === 0 ? part : `${keyOf(place)}${part}`)).join('');
@@ -96,6 +109,7 @@ function conditionTrial(table: TableName, sql: string): Trial {
   return {
     setting: `tables["${table}"].where`,
     sql: trial(withKeys(() => 'null')),
+    typed: trial(withKeys(() => key)),
     probes: parts
       .slice(1)
       .map((_, index) => trial(withKeys((place) => (place === index + 1 ? NO_COLUMN : 'null')))),
@@ -117,6 +131,7 @@ function valuesTrial(
   return {
     setting: `tables["${table}"].set`,
     sql: `select from ${table} t where ${compared.join(' and ')} limit $1::bigint`,
+    typed: null,
     probes: [],
   };
 }

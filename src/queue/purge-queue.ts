@@ -136,7 +136,8 @@ export class PurgeQueue {
       const [first] = await this.bull.getPrioritized(0, 0);
       return first?.priority ?? null;
     };
-    return orAfter(look(), PAUSED_ANSWER_MAX_MS, () => null);
+    const answer = look().catch(() => null);
+    return orAfter(answer, PAUSED_ANSWER_MAX_MS, () => null);
   }
 
   async pause(): Promise<void> {
