@@ -20,6 +20,21 @@ const ownerRule = z.strictObject({
   to: tableName.optional(),
 });
 
+const forTenant = z.string().includes('{tenantId}', { error: 'must contain {tenantId}' });
+
+interface Fence {
+  readonly column?: string | undefined;
+  readonly value?: string | undefined;
+  readonly sql?: string | undefined;
+  readonly undo?: string | undefined;
+}
+
+function isOneFence({ column, value, sql, undo }: Fence): boolean {
+  const given = (text: string | undefined): boolean => text !== undefined;
+  const byColumn = given(column) && given(value) && !given(sql) && !given(undo);
+  return byColumn || (given(sql) && given(undo) && !given(column) && !given(value));
+}
+
 /**
  * The configuration file, `purge.config.{ts,mjs,json}`. Only `tenant.table` is required: everything
  * else is read from the catalogue or has the default given here.
@@ -69,6 +84,25 @@ export const configSchema = z.strictObject({
         ),
     )
     .default([]),
+  /** Marks the tenant for the application before its rows go; null: not at all. */
+  quiesce: z
+    .strictObject({
+      column: z.string().min(1).optional(),
+      value: z.string().optional(),
+      /** Two statements of the operator's own: an UPDATE of the tenant's row, and what undoes it. */
+      sql: forTenant.optional(),
+      undo: forTenant.optional(),
+    })
+    .refine(isOneFence, {
+      error: 'must be {"column", "value"}, or {"sql", "undo"}: both of one pair, none of the other',
+    })
+    .nullable()
+    .default(null),
+  /** Boolean column of the tenant table that forbids a purge where it is true. */
+  hold: z
+    .strictObject({ column: z.string().min(1) })
+    .nullable()
+    .default(null),
   allow: z.array(z.string()).default([]),
   redis: z
     .strictObject({

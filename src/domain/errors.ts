@@ -80,6 +80,14 @@ const CATALOGUE = {
     exitCode: EXIT.refused,
     remedy: 'Take the tenant off the list, or off the keep list.',
   },
+  TENANT_HELD: {
+    exitCode: EXIT.refused,
+    remedy: 'Leave the tenant, or have its hold lifted, then enqueue it again.',
+  },
+  TENANT_REACTIVATED: {
+    exitCode: EXIT.refused,
+    remedy: 'Ask who reactivated the tenant: leave it, or enqueue it again, which marks it anew.',
+  },
   TENANT_UNKNOWN: {
     exitCode: EXIT.refused,
     remedy: 'Check the id: it must be spelled as in the tenant table.',
@@ -124,6 +132,10 @@ const CATALOGUE = {
     remedy: 'See what the purge is doing with `tenant-purge status`.',
   },
 
+  QUIESCE_FAILED: {
+    exitCode: EXIT.failed,
+    remedy: 'Correct quiesce in the configuration, or what refuses the mark, then enqueue again.',
+  },
   FOREIGN_REFERENCE: {
     exitCode: EXIT.failed,
     remedy:

@@ -6,6 +6,7 @@ export type HazardSeverity = 'blocks' | 'allow' | 'info';
 export const HAZARD_TYPES = [
   'OWNER_UNCLEAR',
   'OWNER_AMBIGUOUS',
+  'NOTHING_OWNED',
   'UNKNOWN_REFERENCE',
   'OUTSIDE_REFERENCE',
   'ACTION_OUTSIDE_SET',

@@ -1,6 +1,7 @@
 import type { Hazard } from './hazard.ts';
 import type { Fingerprint, TableName } from './ids.ts';
 import type { Stage } from './purge.ts';
+import type { QuiesceRule } from './quiesce.ts';
 
 /** A column must hold this value; several must hold theirs all together. */
 export interface Guard {
@@ -232,6 +233,10 @@ export interface Plan {
   /** The sentences the fingerprint is taken over, sorted; their difference explains a drift. */
   readonly facts: readonly string[];
   readonly tenant: TenantTable;
+  /** How a tenant is marked before its rows go; absent: not at all. */
+  readonly quiesce?: QuiesceRule;
+  /** Boolean column of the tenant table that forbids a purge; absent: none. */
+  readonly hold?: string;
   readonly levels: readonly PlanLevel[];
   /** Core tables, for the report. */
   readonly core: readonly TableName[];

@@ -53,6 +53,7 @@ export async function runStep(context: StepContext, saved: Checkpoint | null): P
   }
   const done = checkpoint;
   await fenced(run, () => run.parts.rows.markDone(run.fence, step, done, run.parts.limits));
+  await run.parts.failpoint('step-done');
 }
 
 async function runPass(
@@ -101,6 +102,7 @@ async function passOverHeap(
   leaf: Leaf,
   start: Checkpoint,
 ): Promise<Checkpoint> {
+  const { run, step } = context;
   const rowsPerBlock = leaf.estimatedRows > 0 ? Math.max(leaf.estimatedRows / leaf.blocks, 1) : 100;
   let size = FIRST_BLOCKS;
   let batches = 0;
@@ -113,7 +115,22 @@ async function passOverHeap(
     const next = { ...checkpoint, nextBlock: to };
     const result = await runSizedBatch(context, leaf, { kind: 'blocks', from, to }, next);
     if (result.kind === 'too-slow') {
-      size = smaller(context, to - from, sizeLimits, `block ${from} of ${leaf.name}`);
+      const half = halveBatchSize(to - from, sizeLimits);
+      if (half !== null) {
+        size = half;
+        continue;
+      }
+      // Too slow already: what is in it goes row by row, so that the row to blame has a name.
+      const tids = await readTids(run, () =>
+        run.parts.reader.tidsOfBlock(step, leaf.name, whoOf(run), from),
+      );
+      const rows = await deleteRows(context, leaf, tids, {
+        checkpoint,
+        size: 1,
+        sizeMax: 1,
+        batches: 0,
+      });
+      checkpoint = { ...rows.checkpoint, nextBlock: to };
       continue;
     }
     checkpoint = { ...next, rows: result.checkpointRows };
@@ -131,41 +148,68 @@ async function passOverIndex(
   start: Checkpoint,
 ): Promise<Checkpoint> {
   const { run, step } = context;
-  let size = FIRST_ROWS;
-  let batches = 0;
-  let checkpoint = start;
+  let progress: RowProgress = {
+    checkpoint: start,
+    size: FIRST_ROWS,
+    sizeMax: Number.POSITIVE_INFINITY,
+    batches: 0,
+  };
   for (;;) {
-    const page = { fromBlock: checkpoint.nextBlock, limit: PAGE_ROWS };
-    const tids = await withBackOff(
-      () => run.parts.reader.tids(step, leaf.name, whoOf(run), page),
-      () => checkControl(run.control),
+    const page = { fromBlock: progress.checkpoint.nextBlock, limit: PAGE_ROWS };
+    const tids = await readTids(run, () =>
+      run.parts.reader.tids(step, leaf.name, whoOf(run), page),
     );
-    for (let index = 0; index < tids.length; ) {
-      const sizeLimits = await admitBatch(context, leaf, 1);
-      size = Math.min(size, sizeLimits.max);
-      const range: BatchRange = { kind: 'rows', tids: tids.slice(index, index + size) };
-      const next = { ...checkpoint, nextBlock: blockOf(range.tids.at(-1)) };
-      const result = await runSizedBatch(context, leaf, range, next);
-      if (result.kind === 'too-slow') {
-        size = smaller(
-          context,
-          range.tids.length,
-          sizeLimits,
-          `row ${range.tids[0]} of ${leaf.name}`,
-        );
-        continue;
-      }
-      checkpoint = { ...next, rows: result.checkpointRows };
-      batches += 1;
-      index += range.tids.length;
-      if (range.tids.length === size)
-        size = nextBatchSize(size, { ...result, batches }, sizeLimits);
-    }
+    progress = await deleteRows(context, leaf, tids, progress);
+    const { checkpoint } = progress;
     if (tids.length < PAGE_ROWS) return checkpoint;
     // A full page ended inside its last block, whose other rows the next page begins with. Only
     // rows that stay although they were deleted could keep it there.
     if (blockOf(tids.at(-1)) === page.fromBlock) return checkpoint;
   }
+}
+
+const readTids = (run: Run, read: () => Promise<string[]>): Promise<string[]> =>
+  withBackOff(read, () => checkControl(run.control));
+
+interface RowProgress {
+  readonly checkpoint: Checkpoint;
+  /** Rows of the next batch. */
+  readonly size: number;
+  readonly sizeMax: number;
+  readonly batches: number;
+}
+
+/**
+ * Batches over rows by their addresses. A checkpoint among them names their block: who goes on from it
+ * asks for the block's rows again.
+ * @throws PurgeError POISON_ROW with the key of a row that is too slow by itself
+ */
+async function deleteRows(
+  context: StepContext,
+  leaf: Leaf,
+  tids: readonly string[],
+  start: RowProgress,
+): Promise<RowProgress> {
+  let { checkpoint, size, batches } = start;
+  for (let index = 0; index < tids.length; ) {
+    const admitted = await admitBatch(context, leaf, 1);
+    const sizeLimits = { ...admitted, max: Math.min(admitted.max, start.sizeMax) };
+    size = Math.min(size, sizeLimits.max);
+    const range: BatchRange = { kind: 'rows', tids: tids.slice(index, index + size) };
+    const next = { ...checkpoint, nextBlock: blockOf(range.tids.at(-1)) };
+    const result = await runSizedBatch(context, leaf, range, next);
+    if (result.kind === 'too-slow') {
+      const half = halveBatchSize(range.tids.length, sizeLimits);
+      if (half === null) throw await poisonRow(context, leaf, range.tids[0] ?? '');
+      size = half;
+      continue;
+    }
+    checkpoint = { ...next, rows: result.checkpointRows };
+    batches += 1;
+    index += range.tids.length;
+    if (range.tids.length === size) size = nextBatchSize(size, { ...result, batches }, sizeLimits);
+  }
+  return { ...start, checkpoint, size, batches };
 }
 
 /**
@@ -224,19 +268,21 @@ async function runSizedBatch(
   }
 }
 
-/** The same oversized batch is never tried again unchanged; a single row too slow is named. */
-function smaller(
-  context: StepContext,
-  size: number,
-  limits: BatchSizeLimits,
-  where: string,
-): number {
-  const half = halveBatchSize(size, limits);
-  if (half !== null) return half;
-  throw new PurgeError(
+/** The same oversized batch is never tried again unchanged: a single row too slow ends the purge. */
+async function poisonRow({ run, step }: StepContext, leaf: Leaf, tid: string): Promise<PurgeError> {
+  const { reader, limits } = run.parts;
+  const row = await withBackOff(
+    () => reader.nameRow(leaf.name, tid, step.kind === 'delete' ? step.primaryKey : null),
+    () => checkControl(run.control),
+  );
+  const verb = step.kind === 'delete' ? 'deleted' : 'changed';
+  return new PurgeError(
     'POISON_ROW',
-    `Purge ${context.run.purge.id}: ${where} cannot be deleted within ${context.run.parts.limits.statementTimeoutMs} ms.`,
-    { details: { table: context.step.table, where } },
+    `Purge ${run.purge.id}: the row ${row} of ${leaf.name} cannot be ${verb} within ${limits.statementTimeoutMs} ms.`,
+    {
+      details: { table: step.table, leaf: leaf.name, row },
+      remedy: `See what its delete sets off: a trigger of ${step.table}, or a key that refers to it without an index. Mend that, or raise batch.statementTimeoutMs above ${limits.statementTimeoutMs}; then enqueue again.`,
+    },
   );
 }
 

@@ -33,6 +33,7 @@ export async function emptyComponent(
   }
   const done = checkpoint;
   await fenced(run, () => run.parts.rows.markDone(run.fence, step, done, run.parts.limits));
+  await run.parts.failpoint('step-done');
 }
 
 async function runPass(

@@ -1,13 +1,41 @@
-/** Named points at which a test may kill the process or throw. */
+/**
+ * Named points at which a test may kill the process or throw: one between any two things that a purge
+ * makes durable. Enter and change of a batch are one message to the server, so that nothing can die
+ * between them but the server itself.
+ */
 export const FAILPOINTS = [
+  /** The fence is ours; nothing was looked at. */
   'claimed',
+  /** The plan is the approved one; nothing was deleted. */
+  'preflight-done',
+  /** The tenant bears the mark of the purge, where one is configured; nothing was deleted. */
+  'quiesced',
+  /** The ledger says which level is next. */
+  'level-entered',
+  /** Before each transaction over tenants' tables. */
   'before-batch',
+  /** Rows are deleted, but not committed. */
   'before-commit',
+  /** Rows, checkpoint and ledger are committed; the process has not heard of more. */
   'batch-committed',
+  /** A fresh look has found none of the rows of a step, and the checkpoint says so. */
+  'step-done',
+  /** Every level is empty, or the one transaction of a small purge has committed. */
+  'rows-done',
+  /** The shared pass over Redis is claimed. */
   'before-sweep',
+  /** The keys of one pipeline are known, none of them is gone. */
   'before-unlink',
+  /** The pass is through; the ledger does not know. */
+  'sweep-passed',
+  /** The pass has sealed its purges; their jobs were not woken. */
   'swept',
+  /** Verified by the purge itself, as where there are no Redis keys; its status is not written. */
   'before-seal',
+  /** The final status is written; the job has not been told. */
+  'sealed',
+  /** A stop or an error has ended the run; the ledger does not know. */
+  'before-settle',
 ] as const;
 export type FailpointName = (typeof FAILPOINTS)[number];
 

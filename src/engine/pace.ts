@@ -11,7 +11,8 @@ export class Pace {
   /** How long until the next batch may start; 0: now. A cap changed meanwhile counts from now on. */
   waitMs(rowsPerSecMax: number | null, nowMs: number): number {
     this.#workOff(rowsPerSecMax, nowMs);
-    return rowsPerSecMax === null || this.#debt <= 0 ? 0 : (this.#debt / rowsPerSecMax) * 1_000;
+    if (rowsPerSecMax === null || this.#debt <= 0) return 0;
+    return Math.ceil((this.#debt / rowsPerSecMax) * 1_000);
   }
 
   /** Rows of a batch that has committed. */

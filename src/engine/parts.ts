@@ -4,6 +4,7 @@ import type { Plan } from '../domain/plan.ts';
 import type { CampaignRecord, Fence, PurgeRecord } from '../domain/records.ts';
 import type { CampaignStore } from '../postgres/ledger/campaigns.ts';
 import type { PurgeStore } from '../postgres/ledger/purges.ts';
+import type { QuiesceStore } from '../postgres/quiesce-store.ts';
 import type { RowReader } from '../postgres/rows/row-reader.ts';
 import type { RowStore } from '../postgres/rows/row-store.ts';
 import type { Failpoint } from './failpoints.ts';
@@ -22,6 +23,7 @@ export interface EngineParts {
   readonly identity: IdentityCheck;
   /** Null where the configuration names no Redis keys: the Redis stage is then empty. */
   readonly sweeper: Sweeper | null;
+  readonly quiesce: QuiesceStore;
   /** Tenants that must never go, as this process knows them now. */
   readonly keep: KeepList;
   readonly limits: EngineLimits;

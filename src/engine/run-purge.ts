@@ -9,6 +9,7 @@ import { makePurgeReport } from './purge-report.ts';
 import { settle } from './settle.ts';
 import { deleteLevels } from './stages/levels.ts';
 import { preflight } from './stages/preflight.ts';
+import { quiesce, tellMark, watchTenant } from './stages/quiesce.ts';
 import { seal } from './stages/seal.ts';
 import { isSmall, purgeAtOnce } from './stages/small-purge.ts';
 import { whyNotWritten } from './stop.ts';
@@ -124,19 +125,25 @@ async function driveClaimed(
   try {
     const campaign = await parts.campaigns.get(purge.campaignId);
     const plan = await preflight(parts, purge, campaign);
-    const run: Run = { parts, control, purge, fence, campaign, plan };
+    await parts.failpoint('preflight-done');
+    const unwatched: Run = { parts, control, purge, fence, campaign, plan };
+    const run: Run = { ...unwatched, control: watchTenant(unwatched, meter) };
     if (purge.stage === 'verify' || purge.stage === 'seal' || purge.swept) {
       return await seal(run, meter);
     }
     const rowsLeft = Math.max(0, purge.rowsTotal - purge.rowsDeleted);
     control.onMilestone(`Claimed under fence ${fence.epoch}; ${rowsLeft} rows to go`);
+    await quiesce(run, meter);
     const atOnce = isSmall(run) && (await purgeAtOnce(run, meter));
     if (!atOnce) await deleteByLevels(run, meter);
+    await parts.failpoint('rows-done');
     control.onMilestone(`Rows are gone: ${meter.rowsDeleted}`);
     if (parts.sweeper === null) return await seal(run, meter);
     return awaitSweep(parts);
   } catch (error) {
-    return await settle({ parts, control, purge, fence }, meter, error);
+    const outcome = await settle({ parts, control, purge, fence }, meter, error);
+    await tellMark({ parts, control, purge });
+    return outcome;
   }
 }
 

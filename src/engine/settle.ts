@@ -1,11 +1,12 @@
-import { type ErrorReport, PurgeError, toPurgeError } from '../domain/errors.ts';
+import { type ErrorReport, PurgeError } from '../domain/errors.ts';
 import type { Outcome } from '../domain/outcome.ts';
-import type { PurgeRecord } from '../domain/records.ts';
-import { type DatabaseFault, readFault } from '../postgres/sqlstate.ts';
+import { readFault } from '../postgres/sqlstate.ts';
+import { explainFault, remedyOfInterruption } from './explain-fault.ts';
 import type { Run } from './parts.ts';
 import type { ProgressMeter } from './progress.ts';
 import { makePurgeReport } from './purge-report.ts';
 import { InterruptedRun } from './retry.ts';
+import { nameWriters } from './stages/late-writers.ts';
 import { findResidue } from './stages/verify.ts';
 import { StaleFence, StopAsked } from './stop.ts';
 import { nameStrangers } from './strangers.ts';
@@ -20,6 +21,8 @@ const PASSING: ReadonlySet<string> = new Set(['REDIS_UNREACHABLE', 'DATABASE_UNR
 const REFUSALS: ReadonlySet<string> = new Set([
   'IDENTITY_MISMATCH',
   'TENANT_KEPT',
+  'TENANT_HELD',
+  'TENANT_REACTIVATED',
   'DRIFT',
   'HAZARD_BLOCKS',
 ]);
@@ -36,7 +39,8 @@ export async function settle(run: Stopped, meter: ProgressMeter, error: unknown)
   if (isPassing(error)) {
     return await settleInterruption(run, meter, error);
   }
-  const failure = await withStrangers(run, explain(run.purge, error));
+  const failure = await withStrangers(run, explainFault(run.purge, error));
+  await run.parts.failpoint('before-settle');
   if (failure.code === 'RESIDUE') return await settleResidue(run, meter, failure);
   const outcome = REFUSALS.has(failure.code) ? 'refused' : 'failed';
   const written = await run.parts.purges.write(
@@ -45,7 +49,10 @@ export async function settle(run: Stopped, meter: ProgressMeter, error: unknown)
     { error: failure.toReport(), rowsDeleted: meter.rowsDeleted, ended: true },
     { kind: outcome, details: { code: failure.code } },
   );
-  run.parts.log.error({ purgeId: run.purge.id, code: failure.code, err: error }, failure.message);
+  run.parts.log.error(
+    { purgeId: run.purge.id, code: failure.code, err: withoutRows(error) },
+    failure.message,
+  );
   if (written === null) return await settleStop(run, meter, 'a stop came with the failure');
   return { kind: outcome, error: failure.toReport() };
 }
@@ -57,8 +64,8 @@ async function settleResidue(
   failure: PurgeError,
 ): Promise<Outcome> {
   const { parts, fence } = run;
-  const error = failure.toReport();
   const residue = await findResidue(run as Run);
+  const error = (await nameWriters(run, failure, residue)).toReport();
   const written = await parts.purges.write(
     fence,
     'incomplete',
@@ -67,6 +74,20 @@ async function settleResidue(
   );
   if (written === null) return await settleStop(run, meter, 'a stop came with the residue');
   return { kind: 'incomplete', report: await makePurgeReport(parts, written, residue), error };
+}
+
+/** With jitter: what interrupted one purge interrupted all, and they need not all come back at once. */
+const retryAfter = (interruptions: number): number =>
+  Math.round(
+    Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(interruptions - 1, 10)) *
+      (0.75 + Math.random() / 4),
+  );
+
+/** The driver's `detail` and `where` may quote rows; they stay out of the log. */
+function withoutRows(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof PurgeError) return error;
+  const { sqlState, constraint, table } = readFault(error);
+  return { message: error.message, stack: error.stack, sqlState, constraint, table };
 }
 
 function isPassing(error: unknown): boolean {
@@ -79,6 +100,7 @@ const LOOKS_MAX = 5;
 
 /** Asked becomes done: `pausing` → `paused`, `cancelling` → `cancelled`, else given back. */
 async function settleStop(run: Stopped, meter: ProgressMeter, reason: string): Promise<Outcome> {
+  await run.parts.failpoint('before-settle');
   for (let looks = 1; looks <= LOOKS_MAX; looks += 1) {
     const outcome = await trySettleStop(run, meter, reason);
     if (outcome !== null) return outcome;
@@ -141,13 +163,15 @@ async function settleInterruption(
   error: unknown,
 ): Promise<Outcome> {
   const cause = error instanceof InterruptedRun ? error.fault : readFault(error);
+  const remedy = remedyOfInterruption(cause);
   const report: ErrorReport = new PurgeError(
     'INTERRUPTED',
     `Purge ${run.purge.id} was interrupted: ${cause.message}`,
-    { details: { sqlState: cause.sqlState } },
+    { details: { sqlState: cause.sqlState }, ...(remedy === null ? {} : { remedy }) },
   ).toReport();
   const interruptions = run.purge.interruptions + 1;
-  const retryInMs = Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** Math.min(interruptions - 1, 10));
+  const retryInMs = retryAfter(interruptions);
+  await run.parts.failpoint('before-settle');
   // The ledger itself may be what cannot be reached: then the purge stays `running` there, and the
   // job's next try takes it over.
   await run.parts.purges
@@ -175,65 +199,5 @@ async function withStrangers(run: Stopped, failure: PurgeError): Promise<PurgeEr
   } catch (error) {
     parts.log.warn({ purgeId: purge.id, err: error }, 'the referring rows could not be listed');
     return failure;
-  }
-}
-
-/** A database error in the words of the operator: which purge, which table, which constraint. */
-function explain(purge: PurgeRecord, error: unknown): PurgeError {
-  if (error instanceof PurgeError) return error;
-  const fault = readFault(error);
-  const at = fault.table === null ? '' : ` at ${fault.table}`;
-  const details = { sqlState: fault.sqlState, constraint: fault.constraint, table: fault.table };
-  switch (fault.faultClass) {
-    case 'reference':
-      return new PurgeError(
-        'FOREIGN_REFERENCE',
-        `Purge ${purge.id}: rows${at} that are not part of the purge reference rows to delete, through ${fault.constraint}.`,
-        { details, cause: error },
-      );
-    case 'shrink':
-      return new PurgeError(
-        'POISON_ROW',
-        `Purge ${purge.id}: a statement ran into its timeout${at}.`,
-        { details, cause: error },
-      );
-    case 'fatal':
-      return explainFatal(purge, error, fault);
-    case 'back-off':
-    case 'stale':
-    case 'stop':
-      return toPurgeError(error);
-    default:
-      return fault.faultClass satisfies never;
-  }
-}
-
-function explainFatal(purge: PurgeRecord, error: unknown, fault: DatabaseFault): PurgeError {
-  if (fault.sqlState === null) return toPurgeError(error);
-  const at = fault.table === null ? '' : ` at ${fault.table}`;
-  const options = {
-    details: { sqlState: fault.sqlState, constraint: fault.constraint, table: fault.table },
-    cause: error,
-  };
-  if (fault.sqlState === '42501') {
-    return new PurgeError('PRIVILEGE_MISSING', `Purge ${purge.id}: ${fault.message}.`, options);
-  }
-  const remedy = remedyOfConstraint(fault);
-  return new PurgeError(
-    'ROW_REFUSED',
-    `Purge ${purge.id}: PostgreSQL refused${at} (${fault.sqlState}): ${fault.message}.`,
-    remedy === null ? options : { ...options, remedy },
-  );
-}
-
-/** Setting a column of a row that stays, by our statement or by a key's action, broke a rule of its table. */
-function remedyOfConstraint({ sqlState, table, column, constraint }: DatabaseFault): string | null {
-  switch (sqlState) {
-    case '23502':
-      return `Column ${column} of ${table} takes no NULL, but a key or rule wants to clear it: have these rows deleted, drop NOT NULL, or change the rule, then enqueue again.`;
-    case '23514':
-      return `Clearing a column of ${table} breaks CHECK ${constraint}: have these rows deleted, loosen the CHECK, or change the rule, then enqueue again.`;
-    default:
-      return null;
   }
 }

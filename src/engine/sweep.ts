@@ -66,6 +66,7 @@ export async function sweepIfDue(parts: SweepParts): Promise<SweepAttempt> {
     await parts.failpoint('before-sweep');
     const tenantIds = new Set(claim.purges.map((purge) => purge.tenantId));
     await runPass(parts, claim, tenantIds);
+    await parts.failpoint('sweep-passed');
     const left = await whileAlive(parts, claim, async () => ({
       keys: await parts.keyspace.count(tenantIds),
       rows: await parts.tenantsWithRows([...tenantIds]),

@@ -51,6 +51,8 @@ export function makePlan(catalogue: Catalogue, rules: PlanRules): Plan {
     fingerprint: fingerprintOf(facts),
     facts,
     tenant: settled.tenant,
+    ...(settled.quiesce === null ? {} : { quiesce: settled.quiesce }),
+    ...(settled.hold === null ? {} : { hold: settled.hold }),
     levels,
     core: order.core,
     references,

@@ -1,3 +1,5 @@
+import type { QuiesceRule } from '../domain/quiesce.ts';
+
 /** What the operator's configuration settles about the plan; plain data, already validated. */
 export interface PlanRules {
   readonly tenant: {
@@ -16,6 +18,10 @@ export interface PlanRules {
   readonly foreignKeys?: Readonly<Record<string, ForeignKeyRule>>;
   /** `schema.table.column` of references to one-to-one parents that go with their only row. */
   readonly follow?: readonly string[];
+  /** How a tenant is marked for the application before its rows go. */
+  readonly quiesce?: QuiesceRule | null;
+  /** Boolean column of the tenant table that forbids a purge. */
+  readonly hold?: string | null;
 }
 
 export interface TableRule {

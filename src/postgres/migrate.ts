@@ -5,6 +5,7 @@ import { sql0002 } from './migrations/0002-remembered-parents.ts';
 import { sql0003 } from './migrations/0003-tenant-tree.ts';
 import { sql0004 } from './migrations/0004-durable-commands.ts';
 import { sql0005 } from './migrations/0005-throttle.ts';
+import { sql0006 } from './migrations/0006-quiesce.ts';
 import { privilegeError } from './sqlstate.ts';
 
 /** Numbered, in order, never edited once released. */
@@ -18,6 +19,7 @@ export const MIGRATIONS: readonly {
   { version: 3, name: 'tenant tree', sql: sql0003 },
   { version: 4, name: 'durable commands', sql: sql0004 },
   { version: 5, name: 'throttle', sql: sql0005 },
+  { version: 6, name: 'quiesce', sql: sql0006 },
 ];
 
 /** Version of the ledger this program writes. */

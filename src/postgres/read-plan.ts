@@ -5,6 +5,7 @@ import type { Plan } from '../domain/plan.ts';
 import { makePlan } from '../planner/make-plan.ts';
 import type { PlanRules } from '../planner/rules.ts';
 import { readCatalogue } from './catalogue/catalogue-reader.ts';
+import { refuseQuiesceSql } from './quiesce-trial.ts';
 import { withActingKeys } from './rows/acting-keys.ts';
 import { column, literal } from './rows/row-predicate.ts';
 import { readFault } from './sqlstate.ts';
@@ -32,9 +33,9 @@ interface Trial {
 
 /** Every condition and every value is parsed by PostgreSQL, without reading a row. */
 async function tryOperatorSql(client: pg.ClientBase, plan: Plan): Promise<void> {
-  const problems: string[] = [];
-  if (trialsOf(plan, 'null').length === 0) return;
-  for (const { setting, sql, probes, typed } of trialsOf(plan, await someKey(client, plan))) {
+  const problems = await refuseQuiesceSql(client, plan);
+  const key = trialsOf(plan, 'null').length === 0 ? 'null' : await someKey(client, plan);
+  for (const { setting, sql, probes, typed } of trialsOf(plan, key)) {
     const refusal = await refusalOf(client, sql);
     if (refusal !== null) {
       problems.push(`${setting}: ${refusal}.`);

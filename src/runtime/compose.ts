@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import type { Config } from '../config/config.ts';
 import { asWorkerId } from '../domain/ids.ts';
 import { KeepList } from '../domain/keep-list.ts';
+import type { QuiesceRule } from '../domain/quiesce.ts';
 import type { PrepareParts } from '../engine/campaign/prepare.ts';
 import { type Failpoint, noFailpoint } from '../engine/failpoints.ts';
 import { IdentityCheck, type Whereabouts } from '../engine/identity-check.ts';
@@ -19,6 +20,7 @@ import { withReconcilerLock } from '../postgres/ledger/locks.ts';
 import { PurgeStore } from '../postgres/ledger/purges.ts';
 import { SweepStore, type SweptPurge } from '../postgres/ledger/sweeps.ts';
 import { ledgerVersion, migrateLedger } from '../postgres/migrate.ts';
+import { QuiesceStore } from '../postgres/quiesce-store.ts';
 import { readPlan } from '../postgres/read-plan.ts';
 import { RowReader } from '../postgres/rows/row-reader.ts';
 import { RowStore } from '../postgres/rows/row-store.ts';
@@ -224,6 +226,7 @@ export function engineParts(
             onSwept,
             actor.log,
           ),
+    quiesce: new QuiesceStore(actor.database),
     keep: new KeepList(config.keep),
     limits: config.batch,
     throttle: makeThrottle(actor),
@@ -268,7 +271,16 @@ export const rulesOf = (config: Config): PlanRules => ({
   ),
   foreignKeys: config.foreignKeys,
   follow: config.follow,
+  quiesce: quiesceRuleOf(config.quiesce),
+  hold: config.hold?.column ?? null,
 });
+
+/** The schema admits one pair or the other. */
+function quiesceRuleOf(configured: Config['quiesce']): QuiesceRule | null {
+  const { column, value, sql, undo } = configured ?? {};
+  if (column !== undefined && value !== undefined) return { kind: 'column', column, value };
+  return sql !== undefined && undo !== undefined ? { kind: 'sql', sql, undo } : null;
+}
 
 type ConfiguredOwner = NonNullable<Config['tables'][string]['ownedBy']>[number];
 

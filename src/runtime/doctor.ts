@@ -4,6 +4,7 @@ import { makePlan } from '../planner/make-plan.ts';
 import { readCatalogue } from '../postgres/catalogue/catalogue-reader.ts';
 import { type Database, inTransaction, openDatabase, READ_ONLY } from '../postgres/database.ts';
 import { readDatabaseFitness } from '../postgres/fitness.ts';
+import { seesLoad } from '../postgres/load-probe.ts';
 import { ledgerVersion } from '../postgres/migrate.ts';
 import { findTenants } from '../postgres/tenant-directory.ts';
 import { connectRedis, type Redis } from '../redis/connect.ts';
@@ -57,6 +58,7 @@ async function examineDatabase(config: Config): Promise<Check[]> {
       ...warnings.map((warning) => mind('PostgreSQL TLS', warning, 'Set sslmode=verify-full.')),
       ...(await guarded('tenant table', () => examinePlan(config, database))),
       ...(await guarded('ledger', () => examineLedger(database))),
+      ...(await guarded('throttle', () => examineThrottle(config, database))),
     ];
   } finally {
     await database.close();
@@ -166,6 +168,22 @@ async function examineLedger(database: Database): Promise<Check[]> {
     checks.push((skewMs < SKEW_WRONG_MS ? mind : wrong)('clocks', shown, remedy));
   }
   return checks;
+}
+
+async function examineThrottle(config: Config, database: Database): Promise<Check[]> {
+  const { replicaLagMsMax, transactionAgeMsMax } = config.throttle;
+  if (replicaLagMsMax === null && transactionAgeMsMax === null) {
+    return [right('throttle', 'looks neither at replicas nor at old transactions')];
+  }
+  return (await seesLoad(database))
+    ? [right('throttle', 'the role sees the lag of replicas and all transactions')]
+    : [
+        mind(
+          'throttle',
+          "the role sees neither the lag of replicas nor other roles' transactions: purges do not hold for them",
+          'GRANT pg_monitor TO the role; or set throttle.replicaLagMsMax and throttle.transactionAgeMsMax to null.',
+        ),
+      ];
 }
 
 async function examineRedis(config: Config): Promise<Check[]> {

@@ -16,20 +16,24 @@ export interface ChaosRun {
   readonly onResult?: (result: RoundResult) => void;
 }
 
-const EVIDENCE = fileURLToPath(new URL('../../.data/chaos-failures', import.meta.url));
+const DATA = fileURLToPath(new URL('../../.data', import.meta.url));
 
 /** Runs rounds one after another, on servers that are started for them and end with them. */
 export async function runChaos(run: ChaosRun): Promise<RoundResult[]> {
-  const servers = await ChaosServers.start();
-  const results: RoundResult[] = [];
+  if (run.rounds.length === 0) return [];
+  const folder = join(DATA, `chaos-${process.pid}`);
+  const bundling = bundlePrograms(join(folder, 'programs'));
+  bundling.catch(() => undefined); // heard of once the servers are there, and can be ended
+  const servers = await ChaosServers.start(folder);
   try {
-    const programs = await bundlePrograms(join(servers.folder, 'programs'));
+    const programs = await bundling;
+    const results: RoundResult[] = [];
     for (const round of run.rounds) {
       const plan = planRound(run.seed, round, run.only);
       const parts = {
         servers,
         programs,
-        evidenceFolder: EVIDENCE,
+        evidenceFolder: join(DATA, 'chaos-failures'),
         limitMs: run.limitMs,
         onNote: run.onNote ?? (() => undefined),
       };

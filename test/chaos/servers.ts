@@ -1,7 +1,6 @@
 import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import {
   type DataFolder,
   findServerUser,
@@ -15,7 +14,6 @@ import { readCommandLine } from '../../ops/services/processes.ts';
 import { provideRedisProgram, startRedis, stopRedis } from '../../ops/services/redis-server.ts';
 import type { ServerProcess } from '../../ops/services/server-process.ts';
 
-const DATA_PARENT = fileURLToPath(new URL('../../.data', import.meta.url));
 const FOLDER = /^chaos-(\d+)$/;
 /** PostgreSQL is killed, the machine never is: without fsync rounds are several times shorter. */
 const SETTINGS = { fsync: 'off', shared_buffers: '128MB', max_connections: 200 };
@@ -52,10 +50,11 @@ export class ChaosServers {
     this.#redisUrl = new URL(made.redis.url);
   }
 
-  static async start(): Promise<ChaosServers> {
-    removeDeadRuns();
+  /** @param dataDir a folder `chaos-PID` of this process; those of dead ones beside it go */
+  static async start(dataDir: string): Promise<ChaosServers> {
+    removeDeadRuns(dirname(dataDir));
     const user = findServerUser();
-    const folder = openDataFolder(join(DATA_PARENT, `chaos-${process.pid}`), user);
+    const folder = openDataFolder(dataDir, user);
     const redisProgram = await provideRedisProgram((line) => process.stderr.write(`${line}\n`));
     const [postgres, redis] = await Promise.all([
       startPostgres({ ...postgresRequest({ folder, user }), fresh: true, port: undefined }),
@@ -150,16 +149,16 @@ const postgresRequest = (place: { folder: DataFolder; user: ServerUser }) => ({
 });
 
 /** Folders of runs that were killed. */
-function removeDeadRuns(): void {
+function removeDeadRuns(parent: string): void {
   let names: string[];
   try {
-    names = readdirSync(DATA_PARENT);
+    names = readdirSync(parent);
   } catch {
     return; // no run yet
   }
   for (const name of names) {
     const pid = FOLDER.exec(name)?.[1];
     if (pid === undefined || readCommandLine(Number(pid)) !== undefined) continue;
-    removeDataFolder(join(DATA_PARENT, name));
+    removeDataFolder(join(parent, name));
   }
 }

@@ -16,6 +16,7 @@ export class TcpProxy {
   readonly port: number;
   readonly #server: Server;
   readonly #links: Set<Link>;
+  readonly #stranded = new Set<Link>();
   readonly #net: Net;
 
   private constructor(server: Server, net: Net, port: number) {
@@ -36,7 +37,7 @@ export class TcpProxy {
     return new TcpProxy(server, net, address.port);
   }
 
-  /** Resets connections, each with this likelihood; new ones are let through. Gives their number. */
+  /** Resets those connections that `decide` picks; new ones are let through. Gives their number. */
   cut(decide: () => boolean = () => true): number {
     const cut = [...this.#links].filter(() => decide());
     for (const one of cut) reset(one);
@@ -65,11 +66,10 @@ export class TcpProxy {
     for (const one of stranded) {
       silence(one);
       this.#links.delete(one);
-      this.#strandedLinks.add(one);
+      this.#stranded.add(one);
     }
     return stranded.length;
   }
-  readonly #strandedLinks = new Set<Link>();
 
   /** Resets every connection, and each new one at once, until `restore`. */
   refuse(): void {
@@ -77,12 +77,8 @@ export class TcpProxy {
     this.cut();
   }
 
-  get connections(): number {
-    return this.#links.size;
-  }
-
   async close(): Promise<void> {
-    for (const one of [...this.#links, ...this.#strandedLinks]) reset(one);
+    for (const one of [...this.#links, ...this.#stranded]) reset(one);
     this.#server.close();
     await once(this.#server, 'close');
   }

@@ -8,11 +8,13 @@ import { sortHazards } from '../../planner/make-plan.ts';
 import type { PlanRules } from '../../planner/rules.ts';
 import type { Database } from '../../postgres/database.ts';
 import { inTransaction, READ_ONLY } from '../../postgres/database.ts';
+import { heldTenants } from '../../postgres/quiesce-store.ts';
 import { readPlan } from '../../postgres/read-plan.ts';
 import { readReferences } from '../../postgres/rows/reference-reader.ts';
 import type { RowReader } from '../../postgres/rows/row-reader.ts';
 import { listTenants, type Tenant, tenantsContaining } from '../../postgres/tenant-directory.ts';
 import type { SweepKeyspace } from '../sweep.ts';
+import { refuseHeld } from './refuse-held.ts';
 import { type Refusal, resolveTargets, type TargetRequest } from './targets.ts';
 import { findDescendants } from './tenant-tree.ts';
 
@@ -71,7 +73,13 @@ export async function prepareCampaign(
       tenantTable === plan.tenant.table;
     const former = everFormer.filter(isOfTable).map(({ id, label }) => ({ id, label }));
     const busy = new Set<string>(everBusy.filter(isOfTable).map(({ id }) => id));
-    const targets = resolveTargets(request, { tenants: everyone, former, keep: parts.keep, busy });
+    const named = resolveTargets(request, { tenants: everyone, former, keep: parts.keep, busy });
+    const held = await heldTenants(
+      client,
+      plan,
+      named.tenants.map(({ id }) => id),
+    );
+    const targets = refuseHeld(named, held);
     const ids = targets.tenants.map((tenant) => tenant.id);
     const rows = await parts.reader.countPerTenant(client, plan, ids);
     const keys = (await parts.keyspace?.count(new Set<string>(ids))) ?? new Map<string, number>();

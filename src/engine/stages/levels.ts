@@ -9,7 +9,8 @@ import type { Run } from '../parts.ts';
 import type { ProgressMeter } from '../progress.ts';
 import { meansReference } from '../retry.ts';
 import { whyNotWritten } from '../stop.ts';
-import { refuseKept } from './preflight.ts';
+import { findStrangers } from '../strangers.ts';
+import { refuseProtected } from './quiesce.ts';
 
 /**
  * Rows that the application inserts while the purge runs appear in levels that are done; the next
@@ -36,6 +37,7 @@ export async function deleteLevels(
     } catch (error) {
       if (!meansReference(error)) throw error;
       if (walk >= WALKS_MAX) throw (await rowsKeptArriving(run)) ?? error;
+      if (await strangersRefer(run)) throw error;
       saved = new Map();
       run.parts.log.warn(
         { purgeId: run.purge.id, walk, constraint: readFault(error).constraint },
@@ -43,6 +45,12 @@ export async function deleteLevels(
       );
     }
   }
+}
+
+/** Rows that are not part of the purge: no walk would move them. `settle` names them. */
+async function strangersRefer({ parts, purge }: Run): Promise<boolean> {
+  const plan = await parts.livePlan.current();
+  return (await findStrangers(parts, plan, purge.tenantId)).length > 0;
 }
 
 /** Late rows of the tenant itself in tables that were empty before, or null where there are none. */
@@ -74,7 +82,7 @@ async function deleteLevel(
 ): Promise<void> {
   const open = level.steps.filter((step) => saved.get(stepKey(step))?.done !== true);
   if (open.length === 0) return;
-  refuseKept(run.parts.keep, run.purge, run.campaign);
+  await refuseProtected(run, meter);
   await enterLevel(run, meter, level);
   // Clearing references comes first: it is what makes the deletes of the level possible.
   for (const clears of [true, false]) {
@@ -97,6 +105,7 @@ async function enterLevel(run: Run, meter: ProgressMeter, level: PlanLevel): Pro
   );
   // Not running any more: the stop that was asked for the end of the level before.
   if (written?.status !== 'running') throw await whyNotWritten(run);
+  await run.parts.failpoint('level-entered');
   meter.enter(level.stage, level.name);
   run.control.onMilestone(
     `Level ${level.name}: ${level.steps.map((step) => step.table).join(', ')}`,

@@ -37,7 +37,9 @@ export async function preflight(
 }
 
 const isUntouched = (purge: PurgeRecord): boolean =>
-  purge.level === null && purge.rowsDeleted === 0 && purge.stage === 'preflight';
+  purge.level === null && purge.rowsDeleted === 0 && BEFORE_ROWS.has(purge.stage);
+
+const BEFORE_ROWS: ReadonlySet<string> = new Set(['preflight', 'quiesce']);
 
 /**
  * The keep list as it is now, and as it was when the campaign was approved; asked again at each level.

@@ -1,9 +1,11 @@
 import { PurgeError } from '../../domain/errors.ts';
 import type { Outcome } from '../../domain/outcome.ts';
+import type { Residue } from '../../domain/report.ts';
 import type { Run } from '../parts.ts';
 import type { ProgressMeter } from '../progress.ts';
 import { makePurgeReport } from '../purge-report.ts';
 import { whyNotWritten } from '../stop.ts';
+import { nameWriters } from './late-writers.ts';
 import { deleteLevels } from './levels.ts';
 import { findResidue } from './verify.ts';
 
@@ -27,11 +29,7 @@ export async function seal(run: Run, meter: ProgressMeter): Promise<Outcome> {
   const complete = residue.length === 0;
   const error = complete
     ? null
-    : new PurgeError(
-        'RESIDUE',
-        `Purge ${run.purge.id}: ${residue.map(({ table, count }) => `${table} ${count}`).join(', ')} left of tenant ${run.purge.tenantId}.`,
-        { details: { residue } },
-      ).toReport();
+    : (await nameWriters(run, leftOver(run, residue), residue)).toReport();
   const sealed = await run.parts.purges.write(
     run.fence,
     complete ? 'completed' : 'incomplete',
@@ -39,9 +37,17 @@ export async function seal(run: Run, meter: ProgressMeter): Promise<Outcome> {
     { kind: complete ? 'completed' : 'incomplete', details: { rows: meter.rowsDeleted } },
   );
   if (sealed === null) throw await whyNotWritten(run);
+  await run.parts.failpoint('sealed');
   meter.enter('seal', null);
   const report = await makePurgeReport(run.parts, sealed, residue);
   return error === null ? { kind: 'completed', report } : { kind: 'incomplete', report, error };
 }
+
+const leftOver = ({ purge }: Run, residue: readonly Residue[]): PurgeError =>
+  new PurgeError(
+    'RESIDUE',
+    `Purge ${purge.id}: ${residue.map(({ table, count }) => `${table} ${count}`).join(', ')} left of tenant ${purge.tenantId}.`,
+    { details: { residue } },
+  );
 
 const isRow = ({ table }: { readonly table: string }): boolean => table !== 'redis';

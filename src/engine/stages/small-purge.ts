@@ -3,6 +3,7 @@ import { fenced } from '../fenced.ts';
 import type { Run } from '../parts.ts';
 import type { ProgressMeter } from '../progress.ts';
 import { meansReference } from '../retry.ts';
+import { refuseStrangers } from '../strangers.ts';
 
 /**
  * True for a tenant so small that all its levels fit one transaction. One that has entered a level
@@ -26,16 +27,25 @@ const TRIES_MAX = 3;
 export async function purgeAtOnce(run: Run, meter: ProgressMeter): Promise<boolean> {
   for (let tries = 1; ; tries += 1) {
     await run.parts.throttle.admit(run, meter, []);
-    if (exceedsCap(run)) return false;
+    if (exceedsCap(run)) return await giveUp(run);
     try {
       await tryAtOnce(run, meter);
       return true;
     } catch (error) {
-      if (readFault(error).faultClass === 'shrink') return false;
+      if (readFault(error).faultClass === 'shrink') return await giveUp(run);
       if (tries < TRIES_MAX && meansReference(error)) continue;
       throw error;
     }
   }
+}
+
+/**
+ * Batches commit one by one: what preflight asks of a large tenant is asked now, since a reference from
+ * outside no longer undoes the whole.
+ */
+async function giveUp({ parts, plan, purge }: Run): Promise<false> {
+  await refuseStrangers(parts, plan, purge);
+  return false;
 }
 
 /** More than a second's rows. */

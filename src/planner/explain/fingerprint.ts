@@ -10,6 +10,7 @@ import {
 import type { CatalogueForeignKey, CatalogueTable } from '../catalogue.ts';
 import { type PlannedTables, triggersThatFire } from '../hazards/table-hazards.ts';
 import { columnList, describeKey } from '../remedy.ts';
+import { quiesceFacts } from '../rules/settled-quiesce.ts';
 import type { SettledRules } from '../rules/settled-rules.ts';
 import type { SchemaMap } from '../schema-map.ts';
 
@@ -25,7 +26,10 @@ export function planFacts(
   planned: PlannedTables,
 ): string[] {
   const { tenant } = rules;
-  const facts = new Set([`${tenant.table}: tenants by ${tenant.key} of type ${tenant.keyType}`]);
+  const facts = new Set([
+    `${tenant.table}: tenants by ${tenant.key} of type ${tenant.keyType}`,
+    ...quiesceFacts(tenant.table, rules),
+  ]);
   for (const level of levels) {
     for (const step of level.steps) for (const fact of stepFacts(level.name, step)) facts.add(fact);
   }

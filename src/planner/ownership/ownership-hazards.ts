@@ -112,6 +112,14 @@ export const likelyColumn = (
   remedy: `If it does, write in purge.config: "tenant": { "columns": [${JSON.stringify(column)}] }; if its rows belong to no tenant: ${tableRule(table, { onPurge: 'keep' })}.`,
 });
 
+export const nothingOwned = (tenant: TableName, tables: number): Hazard => ({
+  type: 'NOTHING_OWNED',
+  severity: 'info',
+  table: tenant,
+  message: `No foreign key and no tenant column leads from any of the ${tables} other ${tables === 1 ? 'table' : 'tables'} to ${tenant}: a purge would delete the tenant's row and nothing else.`,
+  remedy: `Name the tenant columns in purge.config: "tenant": { "columns": ["<column>"] }; nothing to do where there is nothing else to delete.`,
+});
+
 export const incomparableColumn = (
   table: TableName,
   column: string,

@@ -22,6 +22,7 @@ import {
   columnWithoutKey,
   incomparableColumn,
   likelyColumn,
+  nothingOwned,
   oddTenantColumn,
   operatorCondition,
   rowsOfNobody,
@@ -114,6 +115,9 @@ class OwnershipWalk {
         .filter((table) => this.#reportUnowned(table))
         .map(({ name }) => name),
     );
+    if (this.#claims.size === 1 && open.length > 0 && this.#hazards.length === 0) {
+      this.#hazards.push(nothingOwned(this.#tenant.table, open.length));
+    }
     return {
       ...makePaths(this.#map, this.#claims, stayingClaims),
       followed,

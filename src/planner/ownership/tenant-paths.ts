@@ -18,16 +18,26 @@ export function makePaths(
   readonly staying: ReadonlyMap<TableName, TenantPath>;
 } {
   const known = new Map<TableName, TenantPath>();
+  const sizes = new Map<TenantPath, number>();
   const pathOf = (table: TableName): TenantPath => {
     const path = known.get(table) ?? makePath(table, settled.get(table) ?? []);
     known.set(table, path);
     return path;
   };
-  const makePath = (table: TableName, claims: readonly Claim[]): TenantPath => ({
-    table,
-    partitioned: map.byName.get(table)?.kind === 'partitioned',
-    ways: claims.map((claim) => wayOf(map, claim, pathOf)),
-  });
+  const makePath = (table: TableName, claims: readonly Claim[]): TenantPath => {
+    const ways: Way[] = [];
+    let size = 0;
+    for (const claim of claims) {
+      const way = wayOf(map, claim, pathOf);
+      const inner = pathBelow(way);
+      size += 1 + (inner === null ? 0 : (sizes.get(inner) ?? 0));
+      if (ways.length > 0 && size > SIZE_MAX) break;
+      ways.push(way);
+    }
+    const path = { table, partitioned: map.byName.get(table)?.kind === 'partitioned', ways };
+    sizes.set(path, size);
+    return path;
+  };
   return {
     paths: new Map([...settled.keys()].map((table) => [table, pathOf(table)])),
     staying: new Map(
@@ -37,6 +47,16 @@ export function makePaths(
     ),
   };
 }
+
+/**
+ * Ways in a path with those below it, each as often as SQL would spell it out. Ways that may be NULL
+ * multiply from table to table; rows that only one beyond this explains are nobody's, and a purge that
+ * they refer into is refused.
+ */
+const SIZE_MAX = 300;
+
+const pathBelow = (way: Way): TenantPath | null =>
+  way.kind === 'parent' ? way.parent : way.kind === 'child' ? way.child : null;
 
 function wayOf(map: SchemaMap, claim: Claim, pathOf: (table: TableName) => TenantPath): Way {
   const shared = { via: claim.via, nullable: claim.ownNullable };

@@ -6,10 +6,11 @@ import type { ForeignKeyRule, PlanRules } from '../rules.ts';
 import { columnOf, type SchemaMap } from '../schema-map.ts';
 import { checkColumn, findTable, missingColumn, type Problem } from './rule-names.ts';
 import { settleKeyRules } from './settled-key-rules.ts';
+import { type SettledQuiesce, settleQuiesce } from './settled-quiesce.ts';
 import { settleTableRules } from './settled-table-rules.ts';
 
 /** The operator's rules with every name found in the catalogue. */
-export interface SettledRules {
+export interface SettledRules extends SettledQuiesce {
   readonly tenant: TenantTable;
   /** Columns of the tenant table's primary key, where it has several and no other key was named. */
   readonly compositeKey: readonly string[] | null;
@@ -75,6 +76,7 @@ export function settleRules(map: SchemaMap, rules: PlanRules): SettledRules {
     { ...tableRules, tenant: tenantTable.name },
     problems,
   );
+  const quiesce = settleQuiesce(tenantTable, tenant.key, rules, problems);
   if (problems.length > 0) throw problemsError(problems);
 
   const primaryKey = tenantTable.primaryKey ?? [];
@@ -85,6 +87,7 @@ export function settleRules(map: SchemaMap, rules: PlanRules): SettledRules {
     core,
     ...tableRules,
     ...keyRules,
+    ...quiesce,
   };
 }
 

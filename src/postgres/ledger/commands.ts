@@ -1,45 +1,21 @@
-import { type Kysely, type RawBuilder, type Selectable, sql, type Transaction } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import { PurgeError } from '../../domain/errors.ts';
-import { asPurgeId, type PurgeId } from '../../domain/ids.ts';
-import type { PurgeStatus } from '../../domain/purge.ts';
 import type { PurgeRecord } from '../../domain/records.ts';
 import type { Database } from '../database.ts';
 import { readFault } from '../sqlstate.ts';
-import {
-  answerTo,
-  type CommandAnswer,
-  type CommandName,
-  type LevelStop,
-} from './command-answers.ts';
+import type { CommandName } from './command-answers.ts';
+import { answerPurges, type CommandResult, setStopped } from './command-execution.ts';
+import { type CommandRequest, type LedgerTransaction, noteSelection } from './command-record.ts';
 import { lockFleet, lockPipelines, lockPurge, tryLockPurge } from './locks.ts';
-import { narrow, type PurgeSelection } from './purges.ts';
+import type { PurgeSelection } from './purges.ts';
 import { toPurgeRecord } from './rows.ts';
 import { type PendingStop, readPendingStops } from './stop-state.ts';
 import type { LedgerTables } from './tables.ts';
 
 export { COMMAND_EFFECTS, type CommandName, type LevelStop } from './command-answers.ts';
+export type { CommandResult } from './command-execution.ts';
+export type { CommandRequest } from './command-record.ts';
 export type { PendingStop } from './stop-state.ts';
-
-/** What a command did to one purge. `conflict`: its status allows no such thing; nothing was done. */
-export interface CommandResult {
-  readonly purge: PurgeRecord;
-  readonly before: PurgeStatus;
-  readonly effect: 'changed' | 'already' | 'conflict';
-  /** The stop that begins when the level being worked on is done. */
-  readonly levelStop: LevelStop | null;
-}
-
-/** Who asked, from where, and for what. */
-export interface CommandRequest {
-  /** `user@host`. */
-  readonly operator: string;
-  /** Also stops (`pause`) or releases (`resume`) the fleet, so that nothing unselected starts. */
-  readonly fleet: boolean;
-  /** Stop when the level being worked on is done. Not for the fleet. */
-  readonly afterLevel?: boolean;
-  /** By what the command came, e.g. `command line`. */
-  readonly via?: string;
-}
 
 export interface FleetControl {
   readonly stopped: boolean;
@@ -54,8 +30,6 @@ const ROW_WAIT_MS = 10_000;
 const DEADLOCK_TRIES_MAX = 3;
 /** Advisory locks one transaction takes; the server has room for some thousands in all. */
 const LOCKS_AT_ONCE = 64;
-
-type Ledger = Transaction<LedgerTables>;
 
 export class CommandStore {
   readonly #ledger: Kysely<LedgerTables>;
@@ -82,7 +56,7 @@ export class CommandStore {
     }
     return this.#transaction(async (trx) => {
       if (turnsFleet && command === 'resume') await setStopped(trx, false, request);
-      const results = await carryOut(trx, command, { selection, request });
+      const results = await answerPurges(trx, command, { selection, request });
       await noteSelection(trx, command, { selection, request, results });
       return results;
     });
@@ -130,7 +104,7 @@ export class CommandStore {
         select stopped from tenant_purge.control`.execute(trx);
       // Released meanwhile by somebody else: nothing is to be stopped any more.
       if (rows[0]?.stopped !== true) return [];
-      const late = await carryOut(trx, 'pause', {
+      const late = await answerPurges(trx, 'pause', {
         selection: { kind: 'live' },
         request,
         onlyRunning: true,
@@ -232,7 +206,7 @@ export class CommandStore {
 
   /** One short transaction; again where it met another's locks in the wrong order. */
   async #transaction<Result>(
-    work: (trx: Ledger) => Promise<Result>,
+    work: (trx: LedgerTransaction) => Promise<Result>,
     lockWaitMs: number = ROW_WAIT_MS,
   ): Promise<Result> {
     for (let tries = 1; ; tries += 1) {
@@ -256,187 +230,4 @@ export class CommandStore {
       }
     }
   }
-}
-
-type Row = Selectable<LedgerTables['tenant_purge.purge']> & {
-  readonly level_stop: LevelStop | null;
-};
-
-interface Work {
-  readonly selection: PurgeSelection;
-  readonly request: CommandRequest;
-  /** Only what a worker holds: the rest has been answered already. */
-  readonly onlyRunning?: true;
-}
-
-async function carryOut(trx: Ledger, command: CommandName, work: Work): Promise<CommandResult[]> {
-  const { selection, request } = work;
-  const found = narrow(
-    trx
-      .selectFrom('tenant_purge.purge')
-      .selectAll()
-      .select(sql<LevelStop | null>`stop_after_level`.as('level_stop')),
-    selection,
-  );
-  const rows = await (work.onlyRunning === true ? found.where('status', '=', 'running') : found)
-    .orderBy('id')
-    .forUpdate()
-    .execute();
-  const groups = new Map<string, { readonly answer: CommandAnswer; readonly rows: Row[] }>();
-  for (const row of rows) {
-    const answer = answerTo(command, request.afterLevel === true, {
-      status: row.status,
-      level: row.level,
-      levelStop: row.level_stop,
-    });
-    const key = JSON.stringify([answer, row.status, row.level_stop]);
-    const group = groups.get(key) ?? { answer, rows: [] };
-    group.rows.push(row);
-    groups.set(key, group);
-  }
-  const results: CommandResult[] = [];
-  for (const group of groups.values()) {
-    results.push(...(await answerGroup(trx, command, { ...group, ...work })));
-  }
-  return results;
-}
-
-/** Purges of one status that get the same answer. */
-async function answerGroup(
-  trx: Ledger,
-  command: CommandName,
-  { answer, rows, request, selection }: Work & { answer: CommandAnswer; rows: readonly Row[] },
-): Promise<CommandResult[]> {
-  const ids = rows.map(({ id }) => asPurgeId(id));
-  const from = rows[0]?.status;
-  const resultsOf = (
-    now: readonly Selectable<LedgerTables['tenant_purge.purge']>[],
-    effect: CommandResult['effect'],
-    levelStop: LevelStop | null,
-  ): CommandResult[] =>
-    now.map((row) => ({
-      purge: toPurgeRecord(row),
-      before: from ?? row.status,
-      effect,
-      levelStop,
-    }));
-  const note = (kind: string, details: Record<string, unknown>): Promise<void> =>
-    noteEach(trx, ids, { kind: `${command} ${kind}`, details, request });
-  switch (answer.kind) {
-    case 'moves': {
-      const changed = await move(trx, ids, answer.to);
-      await note('asked', { from, to: answer.to });
-      return resultsOf(changed, 'changed', null);
-    }
-    case 'stops-after-level':
-    case 'takes-back': {
-      const stop = answer.kind === 'takes-back' ? null : answer.stop;
-      await sql`update tenant_purge.purge set stop_after_level = ${stop}
-        where id = any(${ids}::uuid[])`.execute(trx);
-      const taken = rows[0]?.level_stop ?? null;
-      await note('asked', {
-        from,
-        ...(stop === null ? { takesBack: `${taken} after the level` } : { afterLevel: true }),
-      });
-      return resultsOf(rows, 'changed', stop);
-    }
-    // A campaign's ended purges are no news; the command itself is noted with its counts.
-    case 'already':
-      if (selection.kind === 'purge') await note('asked again', { status: from });
-      return resultsOf(rows, 'already', rows[0]?.level_stop ?? null);
-    case 'conflict':
-      if (selection.kind === 'purge') await note('refused', { status: from });
-      return resultsOf(rows, 'conflict', null);
-    default:
-      return answer satisfies never;
-  }
-}
-
-const RINGS: readonly PurgeStatus[] = ['queued', 'cancelled'];
-
-async function move(
-  trx: Ledger,
-  ids: readonly PurgeId[],
-  to: PurgeStatus,
-): Promise<Selectable<LedgerTables['tenant_purge.purge']>[]> {
-  const { rows } = await sql<Selectable<LedgerTables['tenant_purge.purge']>>`
-    update tenant_purge.purge
-    set status = ${to}, stop_after_level = null,
-        ended_at = case when ${to === 'cancelled'} then clock_timestamp() else ended_at end,
-        -- Until the queue is told. A stop needs no bell: the job's own run finds it.
-        bell_due = ${RINGS.includes(to)}
-    where id = any(${ids}::uuid[])
-    returning *`.execute(trx);
-  return rows;
-}
-
-/** From where a command came, as the server sees it; null over a local socket. */
-const CLIENT: RawBuilder<unknown> = sql`jsonb_strip_nulls(jsonb_build_object(
-  'client', host(inet_client_addr())))`;
-
-interface Note {
-  readonly kind: string;
-  readonly details: Readonly<Record<string, unknown>>;
-  readonly request: CommandRequest;
-}
-
-const detailsOf = ({ details, request }: Note): string =>
-  JSON.stringify({ ...details, ...(request.via === undefined ? {} : { via: request.via }) });
-
-async function noteEach(trx: Ledger, ids: readonly PurgeId[], note: Note): Promise<void> {
-  await sql`
-    insert into tenant_purge.event (purge_id, kind, actor, details)
-    select unnest(${ids}::uuid[]), ${note.kind}, ${note.request.operator},
-           ${detailsOf(note)}::jsonb || ${CLIENT}`.execute(trx);
-}
-
-/** A command to a campaign or to all of them is one line of its own, with what came of it. */
-async function noteSelection(
-  trx: Ledger,
-  command: CommandName,
-  { selection, request, results }: Work & { readonly results: readonly CommandResult[] },
-): Promise<void> {
-  if (selection.kind === 'purge') return;
-  const count = (effect: CommandResult['effect']): number =>
-    results.filter((result) => result.effect === effect).length;
-  const campaignId = selection.kind === 'campaign' ? selection.id : null;
-  await noteWhole(trx, campaignId, {
-    kind: `${command} of ${campaignId === null ? 'all' : 'the campaign'} asked`,
-    details: {
-      changed: count('changed'),
-      already: count('already'),
-      conflict: count('conflict'),
-      ...(request.afterLevel === true ? { afterLevel: true } : {}),
-    },
-    request,
-  });
-}
-
-async function noteWhole(trx: Ledger, campaignId: string | null, note: Note): Promise<void> {
-  await sql`
-    insert into tenant_purge.event (campaign_id, kind, actor, details)
-    values (${campaignId}, ${note.kind}, ${note.request.operator},
-            ${detailsOf(note)}::jsonb || ${CLIENT})`.execute(trx);
-}
-
-/** The first who asked stays on record: a second one stops nothing that is not stopped. */
-async function setStopped(trx: Ledger, stopped: boolean, request: CommandRequest): Promise<void> {
-  const { rows } = await sql<{ changed: boolean }>`
-    with before as (select stopped from tenant_purge.control for update),
-    written as (
-      update tenant_purge.control c
-      set stopped = ${stopped}, queue_release_due = ${!stopped},
-          changed_by = case when b.stopped = ${stopped} then c.changed_by else ${request.operator} end,
-          changed_at = case when b.stopped = ${stopped} then c.changed_at else clock_timestamp() end
-      from before b
-      returning b.stopped)
-    select stopped <> ${stopped} as changed from written`.execute(trx);
-  const kind = stopped ? 'fleet stop' : 'fleet release';
-  const done = stopped ? 'fleet stopped' : 'fleet released';
-  const changed = rows[0]?.changed === true;
-  await noteWhole(trx, null, {
-    kind: changed ? done : `${kind} asked again`,
-    details: {},
-    request,
-  });
 }

@@ -20,8 +20,10 @@ import {
   arrayLiteral,
   column,
   fromTable,
+  literal,
   type StepOwner,
   stepAlternatives,
+  stepRows,
 } from './row-predicate.ts';
 
 /** A table that holds rows itself: an ordinary table, or one partition. */
@@ -107,6 +109,51 @@ export class RowReader {
       rowMode: 'array',
     });
     return rows.map((row: string[]) => row[0] ?? '');
+  }
+
+  /** Addresses of the step's rows in one block of a leaf, in heap order. */
+  async tidsOfBlock(
+    step: DeleteStep | ClearStep,
+    leaf: string,
+    who: StepOwner,
+    block: number,
+  ): Promise<string[]> {
+    const { rows } = await this.#pool.query({
+      text: `select t.ctid::text from only ${leaf} t
+             where t.ctid >= '(${block},0)' and t.ctid < '(${block + 1},0)'
+               and (${stepRows(step, 't', who)}) order by t.ctid`,
+      rowMode: 'array',
+    });
+    return rows.map((row: string[]) => row[0] ?? '');
+  }
+
+  /**
+   * One row as people name it: `id = 5` by its primary key, by its address where it has none. Never
+   * other contents.
+   * @param primaryKey columns; null where the catalogue is to tell them
+   */
+  async nameRow(leaf: string, tid: string, primaryKey: readonly string[] | null): Promise<string> {
+    const columns = primaryKey ?? (await this.#primaryKey(leaf));
+    const address = `ctid ${tid}`;
+    if (columns.length === 0) return address;
+    const { rows } = await this.#pool.query({
+      text: `select concat_ws(', ', ${columns
+        .map((name) => `${literal(`${name} = `)} || t.${column(name)}::text`)
+        .join(', ')}) from only ${leaf} t where t.ctid = ${literal(tid)}`,
+      rowMode: 'array',
+    });
+    return rows[0]?.[0] ?? address;
+  }
+
+  async #primaryKey(leaf: string): Promise<string[]> {
+    const { rows } = await this.#pool.query(
+      `select a.attname::text as name from pg_index i
+       cross join lateral unnest(i.indkey::int[]) with ordinality k (attnum, place)
+       join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+       where i.indrelid = $1::regclass and i.indisprimary order by k.place`,
+      [leaf],
+    );
+    return rows.map((row) => row.name);
   }
 
   async checkpoints(purgeId: PurgeId): Promise<Map<string, Checkpoint>> {

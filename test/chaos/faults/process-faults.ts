@@ -1,9 +1,12 @@
+import { existsSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { FAILPOINTS } from '../../../src/engine/failpoints.ts';
 import type { Draw } from '../draw.ts';
 import { type Member, untilReady } from '../fleet.ts';
 import type { Stage } from '../stage.ts';
 
+/** Linux's device on which every write finds no room. */
+const FULL = '/dev/full';
 const FAILPOINT_MAX_MS = 2_500;
 const RECONCILE_COMMANDS = 3;
 
@@ -77,11 +80,11 @@ export async function freezeWorker(stage: Stage, draw: Draw): Promise<void> {
 
 export async function fillLog(stage: Stage, draw: Draw): Promise<void> {
   const victim = anyWorker(stage, draw);
-  if (victim === null) return;
+  if (victim === null || !existsSync(FULL)) return;
   stage.note(`seat ${victim.seat} gets a log without room`);
   await stage.fleet.replace(victim, 'SIGKILL', {
     emptyMs: 0,
-    environment: { CHAOS_LOG: '/dev/full' },
+    environment: { CHAOS_LOG: FULL },
   });
 }
 

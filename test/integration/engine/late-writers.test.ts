@@ -1,3 +1,4 @@
+import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
 import { actAt, type PurgeWorld } from '../../support/purge-world.ts';
@@ -115,4 +116,45 @@ test('40. rows that keep arriving below a table to delete end as incomplete, not
   const ended = await world.untilStatus(id, 'incomplete');
   expect(ended.error?.message).toContain('app.events');
   expect(ended.residue.map(({ table }) => table)).toContain('app.events');
+});
+
+test('40. rows that keep arriving are reported with the role and application that write them', async () => {
+  await start({ batch: { maxPasses: 3 } });
+  await world.pool.query('alter table app.events drop constraint events_tenant_id_fkey');
+  const connect = async (name: string): Promise<Client> => {
+    const client = new Client({
+      connectionString: world.config.databaseUrl,
+      application_name: name,
+    });
+    await client.connect();
+    return client;
+  };
+  const billing = await connect('billing');
+  const reader = await connect('reports');
+  const importer = await connect('importer');
+  try {
+    await reader.query('select count(*) from app.events');
+    await importer.query(`begin; insert into app.events values ('kept', '2026-01-05', 'open')`);
+    const { id } = await world.enqueueOne('doomed');
+    world.startWorker(async (point) => {
+      if (point === 'batch-committed' || point === 'before-sweep' || point === 'before-seal') {
+        await billing.query(`insert into app.events values ('doomed', '2026-01-05', 'late')`);
+      }
+    });
+    const { error, residue } = await world.untilStatus(id, 'incomplete');
+    const left = residue.find(({ table }) => table === 'app.events');
+    expect(left?.count).toBeGreaterThan(0);
+    expect(error?.details['residue']).toEqual(residue);
+    expect(error?.details['writers']).toMatchObject([
+      { application: 'importer', evidence: 'open', sessions: 1, tables: ['app.events'] },
+      { application: 'billing', evidence: 'last', sessions: 1, tables: ['app.events'] },
+    ]);
+    expect(error?.message).toMatch(
+      /application billing as role \w+.*: its last statement names app.events/,
+    );
+    expect(error?.message).toContain(`app.events: ${left?.count} row`);
+    expect(error?.message).not.toContain('reports');
+  } finally {
+    await Promise.all([billing.end(), reader.end(), importer.end()]);
+  }
 });

@@ -40,6 +40,24 @@ describe('The next batch', () => {
     );
   });
 
+  it('follows the load down and up again', () => {
+    // Rows that fit the target: of a quiet server, of a busy one, of a quiet one again.
+    let size = 4_000;
+    const settle = (fit: number): number => {
+      for (let batch = 0; batch < 6; batch += 1) {
+        size = nextBatchSize(size, later((size * 250) / fit), limits);
+      }
+      return size;
+    };
+    expect([settle(4_000), settle(250), settle(4_000)]).toEqual([4_000, 250, 4_000]);
+  });
+
+  it('follows a target that changes in mid-run', () => {
+    const fast = { ...limits, targetMs: 100 };
+    expect(nextBatchSize(1_000, later(250), fast)).toBe(500);
+    expect(nextBatchSize(400, later(100), { ...limits, targetMs: 250 })).toBe(800);
+  });
+
   it('stays within its bounds', () => {
     assert(
       property(integer({ min: 1, max: 10_000 }), integer({ min: 0, max: 100_000 }), (size, ms) => {

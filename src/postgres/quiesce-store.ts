@@ -1,0 +1,204 @@
+import type pg from 'pg';
+import { PurgeError } from '../domain/errors.ts';
+import type { PurgeId, TenantId } from '../domain/ids.ts';
+import { deleteSteps, type Plan } from '../domain/plan.ts';
+import type { QuiesceRule, Writer } from '../domain/quiesce.ts';
+import type { Fence } from '../domain/records.ts';
+import { type Database, withConnection } from './database.ts';
+import { readWriters } from './quiesce-writers.ts';
+import { type BatchLimits, enterBatch } from './rows/batch-bookkeeping.ts';
+import { column, fromTable, literal } from './rows/row-predicate.ts';
+import { readFault } from './sqlstate.ts';
+
+/** What the tenant's own row says about its purge now. */
+export interface Standing {
+  /** Its hold column is true. */
+  readonly held: boolean;
+  /** This purge has marked it. */
+  readonly marked: boolean;
+  /** It holds the mark's value; null where the operator's own SQL marks, which nobody can read back. */
+  readonly bearsMark: boolean | null;
+}
+
+/** How a mark ended; null: it stands, or was there before. */
+export type MarkOutcome = 'put back' | 'gone' | 'stays' | 'failed' | null;
+
+/** `set`; `was-set` by an earlier run of the purge; `absent`: there is no such tenant row any more. */
+export type MarkResult = 'set' | 'was-set' | 'absent';
+
+/** Marks a tenant for the application before its rows go; the ledger's triggers put it back. */
+export class QuiesceStore {
+  readonly #pool: pg.Pool;
+
+  constructor(database: Database) {
+    this.#pool = database.pool;
+  }
+
+  /** @returns null where the tenant's row is not there (any more) */
+  async standing(plan: Plan, purgeId: PurgeId, tenantId: TenantId): Promise<Standing | null> {
+    const rule = plan.quiesce;
+    const bears =
+      rule?.kind === 'column'
+        ? `(t.${column(rule.column)} = ${literal(rule.value)}) is true`
+        : 'null::boolean';
+    const held = plan.hold === undefined ? 'false' : `t.${column(plan.hold)} is true`;
+    const { rows } = await this.#pool.query(
+      `select ${held} as held, ${bears} as bears, exists (select from tenant_purge.quiesced
+         where purge_id = ${literal(purgeId)}) as marked
+       from ${tenantRow(plan, tenantId)}`,
+    );
+    const [row] = rows;
+    return row === undefined ? null : { held: row.held, marked: row.marked, bearsMark: row.bears };
+  }
+
+  /**
+   * Marks the tenant and writes down what it was, in one fenced transaction. Idempotent: a mark of an
+   * earlier run stands as it is. A value that it bore already is not put back later.
+   * @throws PurgeError QUIESCE_FAILED, with nothing changed; TP001, TP002; driver errors that pass
+   */
+  async mark(
+    fence: Fence,
+    { plan, tenantId, rule }: { plan: Plan; tenantId: TenantId; rule: QuiesceRule },
+    limits: BatchLimits,
+  ): Promise<MarkResult> {
+    return withConnection(this.#pool, async (client) => {
+      await client.query(['BEGIN', enterBatch(fence, limits)].join(';\n'));
+      const { rows } = await client.query(
+        `select from tenant_purge.quiesced where purge_id = ${literal(fence.purgeId)}`,
+      );
+      if (rows.length > 0) {
+        await client.query('COMMIT');
+        return 'was-set';
+      }
+      // The purge before the tenant, as in the trigger that puts the mark back: no deadlock with it.
+      await client.query(
+        `update tenant_purge.purge set stage = 'quiesce' where id = ${literal(fence.purgeId)}`,
+      );
+      const mark = await setMark(client, fence, { plan, tenantId, rule });
+      if (mark !== null) {
+        const undo = mark.undo === null ? 'null' : literal(mark.undo);
+        const old = mark.old === null ? 'null' : literal(mark.old);
+        await client.query(
+          `insert into tenant_purge.quiesced (purge_id, old_value, undo)
+             values (${literal(fence.purgeId)}, ${old}, ${undo});
+           insert into tenant_purge.event (purge_id, kind, actor, fence)
+             values (${literal(fence.purgeId)}, 'tenant marked', ${literal(fence.worker)}, ${fence.epoch})`,
+        );
+      }
+      await client.query('COMMIT');
+      return mark === null ? 'absent' : 'set';
+    });
+  }
+
+  async outcome(purgeId: PurgeId): Promise<MarkOutcome> {
+    const { rows } = await this.#pool.query(
+      `select outcome from tenant_purge.quiesced where purge_id = ${literal(purgeId)}`,
+    );
+    return rows[0]?.outcome ?? null;
+  }
+
+  /** See `readWriters`. */
+  async writers(tables: readonly string[]): Promise<Writer[]> {
+    return readWriters(this.#pool, tables);
+  }
+}
+
+/** Of these tenants those whose hold column is true. */
+export async function heldTenants(
+  client: pg.ClientBase,
+  plan: Plan,
+  ids: readonly TenantId[],
+): Promise<Set<string>> {
+  if (plan.hold === undefined || ids.length === 0) return new Set();
+  const { tenant } = plan;
+  const { rows } = await client.query(
+    `select ${column(tenant.key)}::text as id from ${fromTable(tenantTable(plan))}
+     where ${column(plan.hold)} and ${column(tenant.key)}::text = any($1)`,
+    [[...ids]],
+  );
+  return new Set(rows.map((row) => String(row.id)));
+}
+
+interface Marking {
+  readonly plan: Plan;
+  readonly tenantId: TenantId;
+  readonly rule: QuiesceRule;
+}
+
+/** What was there before and the statement that brings it back; null where there is no tenant row. */
+interface Mark {
+  readonly old: string | null;
+  readonly undo: string | null;
+}
+
+async function setMark(
+  client: pg.ClientBase,
+  fence: Fence,
+  marking: Marking,
+): Promise<Mark | null> {
+  try {
+    return marking.rule.kind === 'column'
+      ? await setColumn(client, marking, marking.rule)
+      : await runOperatorSql(client, marking, marking.rule);
+  } catch (error) {
+    const fault = readFault(error);
+    if (fault.faultClass === 'back-off') throw error;
+    throw new PurgeError(
+      'QUIESCE_FAILED',
+      `Purge ${fence.purgeId}: tenant ${marking.tenantId} could not be marked, nothing was changed: ${fault.message}.`,
+      { details: { tenantId: marking.tenantId, sqlState: fault.sqlState }, cause: error },
+    );
+  }
+}
+
+async function setColumn(
+  client: pg.ClientBase,
+  { plan, tenantId }: Marking,
+  rule: Extract<QuiesceRule, { kind: 'column' }>,
+): Promise<Mark | null> {
+  const name = column(rule.column);
+  const bears = `(t.${name} = ${literal(rule.value)}) is true`;
+  const row = tenantRow(plan, tenantId);
+  const before = await client.query(
+    `select t.${name}::text as old, ${bears} as bears from ${row} for update`,
+  );
+  if (before.rows.length === 0) return null;
+  const { old, bears: boreIt } = before.rows[0];
+  if (boreIt === true) return { old, undo: null };
+  const update = (to: string | null): string =>
+    `update ${fromTable(tenantTable(plan))} t set ${name} = ${to === null ? 'null' : literal(to)}
+     where t.${column(plan.tenant.key)} = ${literal(tenantId)}`;
+  const after = await client.query(`${update(rule.value)} returning ${bears} as bears`);
+  if (after.rows.length !== 1 || after.rows[0].bears !== true) {
+    throw new Error(
+      `${rule.column} does not hold ${rule.value} afterwards: a trigger or rule undoes it`,
+    );
+  }
+  return { old, undo: `${update(old)} and ${bears}` };
+}
+
+async function runOperatorSql(
+  client: pg.ClientBase,
+  { plan, tenantId }: Marking,
+  rule: Extract<QuiesceRule, { kind: 'sql' }>,
+): Promise<Mark | null> {
+  const before = await client.query(`select from ${tenantRow(plan, tenantId)} for update`);
+  if (before.rows.length === 0) return null;
+  const render = (sql: string): string => sql.replaceAll('{tenantId}', () => literal(tenantId));
+  const { rows } = await client.query(
+    `${render(rule.sql)}\nreturning ${column(plan.tenant.key)}::text as id`,
+  );
+  const others = rows.filter(({ id }) => id !== tenantId);
+  if (others.length > 0) throw new Error(`quiesce.sql would change ${others.length} other tenants`);
+  if (rows.length === 0) throw new Error('quiesce.sql changes no row');
+  return { old: null, undo: render(rule.undo) };
+}
+
+function tenantTable(plan: Plan): Parameters<typeof fromTable>[0] {
+  const { table } = plan.tenant;
+  const step = deleteSteps(plan).find((each) => each.table === table);
+  return { table, partitioned: step?.partitioned ?? true };
+}
+
+const tenantRow = (plan: Plan, tenantId: TenantId): string =>
+  `${fromTable(tenantTable(plan))} t where t.${column(plan.tenant.key)} = ${literal(tenantId)}`;
