@@ -1,6 +1,7 @@
 import { pathToFileURL } from 'node:url';
 import type { Config } from '../src/config/config.ts';
 import { loadConfig } from '../src/config/load.ts';
+import { EXIT } from '../src/domain/errors.ts';
 import { composeActor } from '../src/runtime/compose.ts';
 import { startWorker } from '../src/runtime/worker-process.ts';
 import { makeFailpoint } from './failpoint.ts';
@@ -19,12 +20,31 @@ export async function runWorkerProcess(config: Config, shutdown: AbortSignal): P
     actor.log.info({ event: 'ready', slots: config.worker.slots }, 'ready');
     await aborted(shutdown);
     actor.log.info({ event: 'stopping' }, 'stopping: each purge finishes its batch');
+    const giveUp = exitAfter(shutdownMs(config), () =>
+      actor.log.error(
+        { event: 'stop given up' },
+        'a connection does not answer: ending without it',
+      ),
+    );
     await worker.stop();
+    clearTimeout(giveUp);
     actor.log.info({ event: 'stopped' }, 'stopped');
   } finally {
     await actor.close();
   }
 }
+
+/** A batch may take its timeouts; what takes longer waits for a server that is gone. */
+const shutdownMs = ({ batch }: Config): number =>
+  batch.lockTimeoutMs + batch.statementTimeoutMs + SHUTDOWN_SLACK_MS;
+const SHUTDOWN_SLACK_MS = 15_000;
+
+/** Ends the process as a crash would, which every purge survives. */
+const exitAfter = (delayMs: number, say: () => void): NodeJS.Timeout =>
+  setTimeout(() => {
+    say();
+    process.exit(EXIT.failed);
+  }, delayMs).unref();
 
 /** Resolves when the signal is aborted; keeps the process alive until then. */
 export function aborted(signal: AbortSignal): Promise<void> {

@@ -84,7 +84,8 @@ function unwrap(schema: unknown): unknown {
   const isWrapped =
     schema instanceof z.ZodDefault ||
     schema instanceof z.ZodPrefault ||
-    schema instanceof z.ZodOptional;
+    schema instanceof z.ZodOptional ||
+    schema instanceof z.ZodNullable;
   return isWrapped ? unwrap(schema.unwrap()) : schema;
 }
 

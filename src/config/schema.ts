@@ -29,11 +29,17 @@ interface Fence {
   readonly undo?: string | undefined;
 }
 
+/** Both of one pair, none of the other. */
 function isOneFence({ column, value, sql, undo }: Fence): boolean {
-  const given = (text: string | undefined): boolean => text !== undefined;
-  const byColumn = given(column) && given(value) && !given(sql) && !given(undo);
-  return byColumn || (given(sql) && given(undo) && !given(column) && !given(value));
+  const [byColumn, bySql] = [
+    [column, value],
+    [sql, undo],
+  ].map(countGiven);
+  return (byColumn === 2 && bySql === 0) || (byColumn === 0 && bySql === 2);
 }
+
+const countGiven = (texts: readonly (string | undefined)[]): number =>
+  texts.filter((text) => text !== undefined).length;
 
 /**
  * The configuration file, `purge.config.{ts,mjs,json}`. Only `tenant.table` is required: everything

@@ -1,9 +1,10 @@
-import { Kysely, PostgresDialect } from 'kysely';
+import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from 'kysely';
 import pg from 'pg';
 import { PurgeError } from '../domain/errors.ts';
 import { withoutPostgresTls } from '../domain/postgres-tls.ts';
 import { redactUrl } from '../domain/redact-url.ts';
 import { connectionFailure, isAboutEncryption } from './connection-failure.ts';
+import { ANSWER_TIMEOUT_MS, DeadlineClient, isReadTimeout } from './deadline-client.ts';
 import type { LedgerTables } from './ledger/tables.ts';
 import { type Transport, transportsOf } from './tls.ts';
 
@@ -30,6 +31,8 @@ export interface DatabaseOptions {
 }
 
 const CONNECT_TIMEOUT_MS = 5_000;
+const KEEP_ALIVE_MS = 10_000;
+const LEDGER_ANSWER_MS = 60_000;
 const INT8 = 20;
 
 /**
@@ -57,6 +60,10 @@ async function openBy(transport: Transport, options: DatabaseOptions): Promise<D
     max: options.connectionsMax,
     application_name: options.applicationName,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    query_timeout: ANSWER_TIMEOUT_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
+    Client: DeadlineClient,
     types: { getTypeParser: typeParser as typeof pg.types.getTypeParser },
   });
   pool.on('error', (error) => options.onIdleError?.(error));
@@ -67,7 +74,9 @@ async function openBy(transport: Transport, options: DatabaseOptions): Promise<D
   try {
     const version = await readVersion(pool);
     if (transport.warning !== null) warn(`PostgreSQL at ${shown}: ${transport.warning}`, options);
-    const ledger = new Kysely<LedgerTables>({ dialect: new PostgresDialect({ pool }) });
+    const ledger = new Kysely<LedgerTables>({
+      dialect: new PostgresDialect({ pool: ledgerPool(pool) }),
+    });
     return { pool, ledger, version, close: () => pool.end() };
   } catch (error) {
     await pool.end();
@@ -75,6 +84,19 @@ async function openBy(transport: Transport, options: DatabaseOptions): Promise<D
     throw connectionFailure(error, { shown, host: hostOf(options.url) });
   }
 }
+
+/** The ledger's statements are short: one that gets no answer for a minute will get none. */
+const ledgerPool = (pool: pg.Pool): PostgresPool => ({
+  connect: async () => {
+    const client = await pool.connect();
+    const query = async (text: unknown, values: readonly unknown[] = []): Promise<unknown> => {
+      const question = { text: String(text), values: [...values], query_timeout: LEDGER_ANSWER_MS };
+      return client.query(question);
+    };
+    return { query: query as PostgresPoolClient['query'], release: () => client.release() };
+  },
+  end: () => pool.end(),
+});
 
 const asFailure = (thrown: unknown): { readonly cause?: unknown } =>
   thrown instanceof PurgeError ? thrown : {};
@@ -143,9 +165,13 @@ export async function withConnection<Result>(
   try {
     return await work(client);
   } catch (error) {
-    await client.query('ROLLBACK').catch((rollbackError: Error) => {
-      broken = rollbackError;
-    });
+    // On a connection that is cut a ROLLBACK would wait; the server ends the transaction itself.
+    if (isReadTimeout(error)) broken = error as Error;
+    else {
+      await client.query('ROLLBACK').catch((rollbackError: Error) => {
+        broken = rollbackError;
+      });
+    }
     throw error;
   } finally {
     client.release(broken);

@@ -35,7 +35,9 @@ export async function readWriters(pool: pg.Pool, tables: readonly string[]): Pro
        union
        select s.pid, 'last', t.name from session s
        join (select distinct name, relname from target) t
-         on s.query ~* '\\m(insert|update|merge|copy)\\M' and s.query ~* ('\\m' || regexp_replace(t.relname::text, '([^[:alnum:]_])', '\\\\\\1', 'g') || '\\M'))
+         on s.query ~* '\\m(insert|update|merge|copy)\\M'
+           and s.query ~* ('\\m' ||
+             regexp_replace(t.relname::text, '([^[:alnum:]_])', '\\\\\\1', 'g') || '\\M'))
      select s.usename as role, s.application_name as application, host(s.client_addr) as client,
             count(distinct s.pid)::int as sessions, f.evidence, array_agg(distinct f.name) as tables
      from found f join session s using (pid)

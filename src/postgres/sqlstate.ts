@@ -83,7 +83,7 @@ const CONNECTION_ERRORS = new Set([
 ]);
 const TLS_ERRORS = /^ERR_(TLS|SSL|OSSL)_/;
 const CONNECTION_MESSAGES =
-  /connection terminated|connection ended|timeout exceeded when trying to connect|client has encountered a connection error|not queryable|does not support SSL connections|error establishing an SSL connection|disconnected before secure TLS connection/i;
+  /query read timeout|connection terminated|connection ended|timeout exceeded when trying to connect|client has encountered a connection error|not queryable|does not support SSL connections|error establishing an SSL connection|disconnected before secure TLS connection/i;
 
 /** Reads a thrown driver error; anything else is `fatal`. */
 export function readFault(thrown: unknown): DatabaseFault {

@@ -200,7 +200,12 @@ export class RowStore {
     ];
     const startedAt = performance.now();
     return withConnection(this.#pool, async (client) => {
-      const results = await runAll(client, opening, fence.purgeId);
+      const query_timeout = answerTimeout(limits);
+      const results = await runAll(
+        client,
+        { text: opening.join(';\n'), query_timeout },
+        fence.purgeId,
+      );
       const first = 2 + watch.length;
       const done = changes.flatMap((change, index) => readDone(change, results[first + index]));
       if (counters !== null) {
@@ -209,21 +214,26 @@ export class RowStore {
       }
       const { closing, rows } = book(done, performance.now() - startedAt);
       await this.#beforeCommit();
-      await client.query([...closing, 'COMMIT'].join(';\n'));
+      const booking = { text: [...closing, 'COMMIT'].join(';\n'), query_timeout };
+      await client.query(booking);
       return { rows, durationMs: performance.now() - startedAt };
     });
   }
 }
 
+/** A few statements may each take their limit; then nobody is at the other end. */
+const answerTimeout = ({ lockTimeoutMs, statementTimeoutMs }: BatchLimits): number =>
+  lockTimeoutMs + 3 * statementTimeoutMs + ANSWER_SLACK_MS;
+const ANSWER_SLACK_MS = 5_000;
+
 /** Several statements in one message: the driver answers with one result for each. */
 async function runAll(
   client: pg.ClientBase,
-  statements: readonly string[],
+  query: { readonly text: string; readonly query_timeout: number },
   purgeId: PurgeId,
 ): Promise<pg.QueryResult[]> {
   try {
-    const query = { text: statements.join(';\n'), rowMode: 'array' };
-    return (await client.query(query)) as unknown as pg.QueryResult[];
+    return (await client.query({ ...query, rowMode: 'array' })) as unknown as pg.QueryResult[];
   } catch (error) {
     throw rowsKept(purgeId, error);
   }

@@ -2,9 +2,8 @@ import { Pool } from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { PurgeError } from '../../../src/domain/errors.ts';
 import type { PurgeId } from '../../../src/domain/ids.ts';
-import { KeepList } from '../../../src/domain/keep-list.ts';
 import { prepareCampaign } from '../../../src/engine/campaign/prepare.ts';
-import { type Failpoint } from '../../../src/engine/failpoints.ts';
+import type { Failpoint } from '../../../src/engine/failpoints.ts';
 import { runCommand } from '../../../src/queue/commands.ts';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
 import { actAt, type PurgeWorld } from '../../support/purge-world.ts';
@@ -42,13 +41,6 @@ async function start(config: object): Promise<unknown> {
   return catalogueChecksum(world.pool, { except: [] });
 }
 
-/** A window of one hour, some twelve hours from now. */
-function closedNow(): string {
-  const hour = (new Date().getUTCHours() + 12) % 24;
-  const text = String(hour).padStart(2, '0');
-  return `${text}:00-${text}:59 UTC`;
-}
-
 /** Acts after the first batch that has deleted a row. */
 const afterFirstRows = (act: () => Promise<void> | void): Failpoint => {
   let acted = false;
@@ -65,9 +57,6 @@ const afterFirstRows = (act: () => Promise<void> | void): Failpoint => {
 
 const statusOf = (id: string): Promise<unknown> =>
   world.value('select status from public.tenants where id = $1', [id]);
-
-const rowsOf = (table: string): Promise<unknown> =>
-  world.value(`select count(*)::int from ${table} where tenant_id = 'doomed'`);
 
 const eventsOf = async (id: PurgeId): Promise<string[]> =>
   (
@@ -344,110 +333,4 @@ test('The plan counts the fence and the hold in its fingerprint', async () => {
     const mine = await world.actor.campaigns.get((await world.find(id)).campaignId);
     expect(planned.plan.fingerprint).not.toBe(mine.planFingerprint);
   }
-});
-
-describe('37. A tenant that is to stay after all, between two levels', () => {
-  const CHANGES = {
-    reactivated: [
-      `update public.tenants set status = 'active' where id = 'doomed'`,
-      'TENANT_REACTIVATED',
-    ],
-    held: [`update public.tenants set legal_hold = true where id = 'doomed'`, 'TENANT_HELD'],
-  } as const;
-
-  test.each(Object.entries(CHANGES))('loses nothing more once it is %s', async (_, [sql, code]) => {
-    await start({ ...BY_COLUMN, ...HOLD, ...BATCHES });
-    const { id } = await world.enqueueOne('doomed');
-    const levels = async (): Promise<unknown> =>
-      world.value(
-        "select count(distinct level)::int from tenant_purge.batch where kind = 'delete'",
-      );
-    const outcome = await world.run(id, {
-      parts: world.engine(afterFirstRows(async () => void (await world.pool.query(sql)))),
-    });
-    expect(outcome).toMatchObject({ kind: 'refused', error: { code } });
-    const ended = await world.find(id);
-    expect(ended.status).toBe('refused');
-    expect(ended.error?.message).toMatch(/[1-9]\d* rows were deleted before; nothing more is/);
-    expect(await levels()).toBe(1);
-    expect(await rowsOf('public.agents')).toBe(3);
-    expect(await eventsOf(id)).toContain('mark stays');
-    expect(await statusOf('doomed')).toBe(code === 'TENANT_HELD' ? 'purging' : 'active');
-  });
-
-  test('by the keep list keeps what it still has, and its mark', async () => {
-    await start({ ...BY_COLUMN, ...BATCHES });
-    const { id } = await world.enqueueOne('doomed');
-    let kept: string[] = [];
-    const parts = {
-      ...world.engine(
-        afterFirstRows(() => {
-          kept = ['doomed'];
-        }),
-      ),
-      keep: { has: (tenantId: string) => new KeepList(kept).has(tenantId) } as KeepList,
-    };
-    const outcome = await world.run(id, { parts });
-    expect(outcome).toMatchObject({ kind: 'refused', error: { code: 'TENANT_KEPT' } });
-    expect((await world.find(id)).error?.message).toMatch(/rows were deleted before.*still bears/s);
-    expect(await rowsOf('public.agents')).toBe(3);
-  });
-
-  test('and one reactivated while its purge was given back is refused at the next claim', async () => {
-    await start({ ...BY_COLUMN, ...BATCHES });
-    const { id } = await world.enqueueOne('doomed');
-    let batches = 0;
-    await world.run(id, {
-      parts: world.engine(async (point) => {
-        if (point === 'batch-committed') batches += 1;
-      }),
-      control: { stopReason: async () => (batches >= 1 ? 'the worker shuts down' : null) },
-    });
-    const rows = await world.ledgerRows(id);
-    await world.pool.query(CHANGES.reactivated[0]);
-    expect(await world.run(id)).toMatchObject({ error: { code: 'TENANT_REACTIVATED' } });
-    expect(await world.ledgerRows(id)).toEqual(rows);
-  });
-});
-
-test.each(WAYS)(
-  '37. A tenant held while the throttle holds its purge, by %s, loses nothing and its purge waits no longer',
-  async (_, way) => {
-    const before = await start({
-      ...BY_COLUMN,
-      ...HOLD,
-      ...way,
-      throttle: { windows: [closedNow()] },
-    });
-    const { id } = await world.enqueueOne('doomed');
-    const control = {
-      onProgress: ({ holding }: { readonly holding?: string }): void => {
-        if (holding === undefined) return;
-        void world.pool.query(`update public.tenants set legal_hold = true where id = 'doomed'`);
-      },
-    };
-    const outcome = await world.run(id, { control });
-    expect(outcome).toMatchObject({ kind: 'refused', error: { code: 'TENANT_HELD' } });
-    expect(await world.batches(id)).toBe(0);
-    await world.pool.query(`update public.tenants set legal_hold = null where id = 'doomed'`);
-    expect(await catalogueChecksum(world.pool, { except: [] })).toEqual(before);
-  },
-);
-
-test('A tenant on hold is refused when it is enqueued, by name or with everybody else', async () => {
-  await start(HOLD);
-  await world.pool.query(`update public.tenants set legal_hold = true where id = 'doomed'`);
-  for (const request of [
-    { kind: 'tenants', ids: ['doomed'] },
-    { kind: 'all-except', ids: ['kept'] },
-  ] as const) {
-    const { refused, tenants } = await prepareCampaign(world.actor.prepare, request);
-    expect(refused).toMatchObject([{ tenantId: 'doomed', code: 'TENANT_HELD' }]);
-    expect(tenants).toEqual([]);
-  }
-  const spared = await prepareCampaign(world.actor.prepare, {
-    kind: 'all-except',
-    ids: ['doomed'],
-  });
-  expect(spared.refused).toEqual([]);
 });

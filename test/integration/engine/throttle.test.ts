@@ -2,7 +2,9 @@ import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { PurgeId } from '../../../src/domain/ids.ts';
 import type { EngineParts, Progress } from '../../../src/engine/parts.ts';
+import { openDatabase } from '../../../src/postgres/database.ts';
 import { ThrottleStore } from '../../../src/postgres/ledger/throttle.ts';
+import { probeLoad, seesLoad } from '../../../src/postgres/load-probe.ts';
 import { runCommand } from '../../../src/queue/commands.ts';
 import { makeThrottle } from '../../../src/runtime/throttle.ts';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
@@ -125,7 +127,7 @@ test('30. holds while a session waits for a lock behind a batch, and lets it thr
          where l.mode = 'RowExclusiveLock' and l.granted and a.datname = current_database()
            and c.relkind = 'r' and c.relnamespace = 'public'::regnamespace limit 1`,
       );
-      waited.push(app.query(`begin; lock table ${table} in access exclusive mode; commit`));
+      waited.push(app.query(`begin; lock table ${String(table)} in access exclusive mode; commit`));
       await until('the probe has looked since it waits', 5_000, async () => {
         const seen = await world.value(
           `select exists (
@@ -165,6 +167,60 @@ test('30. holds while a replication slot retains too much WAL', async () => {
       'select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = $1',
       [slot],
     );
+  }
+});
+
+test('30. holds while autovacuum is late on the table, until it has been there', async () => {
+  await open({ vacuumFactorMax: 2 });
+  const purge = await world.enqueueOne('a');
+  await world.pool.query(`
+    alter table public.messages
+      set (autovacuum_vacuum_threshold = 10, autovacuum_vacuum_scale_factor = 0)`);
+  await world.pool.query('update public.messages set pad = pad');
+  await until('the statistics know of it', 10_000, async () => {
+    const dead = await world.value(
+      "select pg_stat_get_dead_tuples('public.messages'::regclass)::int",
+    );
+    return Number(dead) > 20 ? true : null;
+  });
+  const driven = drive(purge.id);
+  const reason = await holding(driven, /autovacuum is late on public\.messages: \d+ dead rows/);
+  expect(reason).toMatch(/\(limit 20\)$/);
+  // Its own deletes would be above a threshold that small, too.
+  await world.pool.query('alter table public.messages reset (autovacuum_vacuum_threshold)');
+  await world.pool.query('vacuum public.messages');
+  await world.pool.query('alter table public.messages set (autovacuum_vacuum_threshold = 100000)');
+  expect(await driven.outcome).toMatchObject({ kind: 'awaiting-sweep' });
+});
+
+test('30. a role without pg_monitor probes as well, and is known to see less', async () => {
+  await open({});
+  const role = `probe_${process.pid}_${Math.floor(performance.now())}`;
+  await world.pool.query(`create role ${role} login password 'probe'`);
+  const url = new URL(world.config.databaseUrl);
+  url.username = role;
+  url.password = 'probe';
+  try {
+    await world.pool.query(`grant usage on schema tenant_purge to ${role}`);
+    await world.pool.query(`grant select on tenant_purge.tuning to ${role}`);
+    const database = await openDatabase({
+      url: url.href,
+      connectionsMax: 1,
+      applicationName: 'tenant-purge probe',
+    });
+    try {
+      expect(await probeLoad(database, ['public.messages'])).toMatchObject({
+        load: { lockWaiters: 0, tables: [{ table: 'public.messages' }] },
+        tuning: { fleet: {} },
+      });
+      expect(await seesLoad(database)).toBe(false);
+    } finally {
+      await database.close();
+    }
+    expect(await seesLoad(world.actor.database)).toBe(true);
+  } finally {
+    await world.pool.query(`drop owned by ${role}`);
+    await world.pool.query(`drop role ${role}`);
   }
 });
 
