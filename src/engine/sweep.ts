@@ -1,5 +1,5 @@
 import type { TenantId, WorkerId } from '../domain/ids.ts';
-import type { SweepClaim, SweepStore, SweptPurge } from '../postgres/ledger/sweeps.ts';
+import type { OpenPipeline, SweepClaim, SweepStore, SweptPurge } from '../postgres/ledger/sweeps.ts';
 import type { Failpoint } from './failpoints.ts';
 
 /** One pass over the keyspace, as `src/redis` gives it; handed in by `src/runtime`. */
@@ -109,18 +109,32 @@ async function runPass(
 ): Promise<void> {
   const { keyspace } = parts;
   const book = new SweepBook(parts.sweeps, claim);
-  await keyspace.sweep({
-    tenantIds,
-    startCursor: claim.cursor,
-    admit: async (asked) => {
-      if (parts.stopping()) throw new LostSweep('this process shuts down');
-      const barred = await parts.sweeps.barred(claim);
-      if (barred === null) throw new LostSweep('the sweep went to another holder');
-      await parts.failpoint('before-unlink');
-      return new Set(asked.filter((tenantId) => !barred.has(tenantId)));
-    },
-    onProgress: (step) => book.add(step),
-  });
+  let pipeline: OpenPipeline | null = null;
+  const leave = async (): Promise<void> => {
+    const left = pipeline;
+    pipeline = null;
+    await left?.leave();
+  };
+  try {
+    await keyspace.sweep({
+      tenantIds,
+      startCursor: claim.cursor,
+      admit: async (asked) => {
+        if (parts.stopping()) throw new LostSweep('this process shuts down');
+        const entered = await parts.sweeps.enterPipeline(claim);
+        if (entered === null) throw new LostSweep('the sweep went to another holder');
+        pipeline = entered;
+        await parts.failpoint('before-unlink');
+        return new Set(asked.filter((tenantId) => !entered.barred.has(tenantId)));
+      },
+      onProgress: async (step) => {
+        await leave();
+        await book.add(step);
+      },
+    });
+  } finally {
+    await leave();
+  }
   await book.write();
 }
 

@@ -86,6 +86,8 @@ const configurationOf = (plan: RoundPlan): object => ({
   redis: { keys: ['tenant:{tenantId}:*', 'ratelimit:{tenantId}'], waitMs: plan.redisWaitMs },
   batch: {
     smallPurgeRows: plan.smallPurgeRows,
+    // A connection without an answer is given up soon after.
+    statementTimeoutMs: 5_000,
     maxRows: plan.maxRows,
     connections: plan.connections,
   },

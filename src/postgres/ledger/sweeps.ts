@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import { asPurgeId, asTenantId, type PurgeId, type TenantId } from '../../domain/ids.ts';
 import type { Database } from '../database.ts';
-import { lockSweep } from './locks.ts';
+import { lockPipelinesShared, lockSweep } from './locks.ts';
 import type { LedgerTables } from './tables.ts';
 
 /** The claim on one pass over the keyspace; `epoch` is checked before every pipeline. */
@@ -18,6 +18,17 @@ export interface SweptPurge {
   readonly id: PurgeId;
   readonly jobNumber: number;
 }
+
+/** One pipeline under way: a stop waits until it is left. */
+export interface OpenPipeline {
+  /** Tenants that may not be swept any more. */
+  readonly barred: ReadonlySet<string>;
+  /** Idempotent; never throws: a connection that was lost has left already. */
+  leave(): Promise<void>;
+}
+
+/** A worker that freezes in a pipeline loses its session after this long, and the stop goes on. */
+const PIPELINE_IDLE_MAX = '10s';
 
 export type SweepClaimAttempt =
   | { readonly kind: 'claimed'; readonly claim: SweepClaim }
@@ -126,7 +137,10 @@ export class SweepStore {
    * fleet is stopped. Also the holder's sign of life.
    * @returns null when the claim has gone to another holder: touch nothing more
    */
-  async barred(claim: SweepClaim): Promise<Set<string> | null> {
+  async barred(
+    claim: SweepClaim,
+    ledger: Kysely<LedgerTables> = this.#ledger,
+  ): Promise<Set<string> | null> {
     const { rows } = await sql<{ tenant_id: string | null }>`
       with alive as (
         update tenant_purge.sweep set heartbeat_at = clock_timestamp()
@@ -137,10 +151,42 @@ export class SweepStore {
         on p.sweep_id = s.id
         and (p.status <> 'queued' or (select stopped from tenant_purge.control))
       where s.id = ${claim.id} and s.epoch = ${claim.epoch} and s.finished_at is null`.execute(
-      this.#ledger,
+      ledger,
     );
     if (rows.length === 0) return null;
     return new Set(rows.flatMap((row) => (row.tenant_id === null ? [] : [row.tenant_id])));
+  }
+
+  /**
+   * As `barred`, under a lock that a stop takes exclusively: what is sent before `leave` is waited for
+   * by every stop that this look has not seen. Cost: a BEGIN and a COMMIT for each pipeline.
+   * @returns null when the claim has gone to another holder
+   */
+  async enterPipeline(claim: SweepClaim): Promise<OpenPipeline | null> {
+    const trx = await this.#ledger.startTransaction().execute();
+    const leave = async (): Promise<void> => {
+      if (trx.isCommitted || trx.isRolledBack) return;
+      await trx
+        .commit()
+        .execute()
+        .catch(() => undefined);
+    };
+    try {
+      await sql`select set_config('idle_in_transaction_session_timeout', ${PIPELINE_IDLE_MAX}, true)`.execute(
+        trx,
+      );
+      await lockPipelinesShared().execute(trx);
+      const barred = await this.barred(claim, trx);
+      if (barred !== null) return { barred, leave };
+      await leave();
+      return null;
+    } catch (error) {
+      await trx
+        .rollback()
+        .execute()
+        .catch(() => undefined);
+      throw error;
+    }
   }
 
   /**

@@ -200,7 +200,7 @@ export class RowStore {
     ];
     const startedAt = performance.now();
     return withConnection(this.#pool, async (client) => {
-      const query_timeout = answerTimeout(limits);
+      const query_timeout = answerTimeout(limits, changes.length);
       const results = await runAll(
         client,
         { text: opening.join(';\n'), query_timeout },
@@ -221,9 +221,11 @@ export class RowStore {
   }
 }
 
-/** A few statements may each take their limit; then nobody is at the other end. */
-const answerTimeout = ({ lockTimeoutMs, statementTimeoutMs }: BatchLimits): number =>
-  lockTimeoutMs + 3 * statementTimeoutMs + ANSWER_SLACK_MS;
+/** Of many statements a few may each take their limit; then nobody is at the other end. */
+const answerTimeout = (
+  { lockTimeoutMs, statementTimeoutMs }: BatchLimits,
+  statements: number,
+): number => lockTimeoutMs + Math.min(statements + 1, 3) * statementTimeoutMs + ANSWER_SLACK_MS;
 const ANSWER_SLACK_MS = 5_000;
 
 /** Several statements in one message: the driver answers with one result for each. */

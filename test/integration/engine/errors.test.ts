@@ -155,7 +155,9 @@ test("another tenant's row that refers in mid-run stops the purge without a seco
   await world.pool.query(`create table public.notes (id int primary key,
       tenant_id text not null references public.tenants, agent_id bigint references public.agents);
     create index on public.notes (tenant_id); create index on public.notes (agent_id)`);
-  const agent = await world.value(`select min(id) from public.agents where tenant_id = 'doomed'`);
+  const agent = Number(
+    await world.value(`select min(id) from public.agents where tenant_id = 'doomed'`),
+  );
   const before = await catalogueChecksum(world.pool, { except: ['doomed'] });
   const { id } = await world.enqueueOne('doomed');
   let walks = 0;
@@ -207,16 +209,17 @@ test('a deadlock with the application is tried again', async () => {
   await other.query(
     `begin; set local deadlock_timeout = '30s'; select pg_advisory_xact_lock(4711)`,
   );
-  const crossed = until('the batch has rows and waits for the lock', 20_000, async () => {
+  const batchWaits = until('the batch has rows and waits for the lock', 20_000, async () => {
     const waits = `select exists (select from pg_locks
       where locktype = 'advisory' and objid = 4711 and not granted)`;
     return (await world.value(waits)) === true ? true : null;
-  }).then(async () => {
+  });
+  const cross = async (): Promise<void> => {
+    await batchWaits;
     await other.query(`update app.events set pad = 'changed' where tenant_id = 'doomed'`);
     await other.query('rollback');
-  });
-  await survives('before-batch', () => Promise.resolve());
-  await crossed;
+  };
+  await Promise.all([survives('before-batch', () => Promise.resolve()), cross()]);
   await until('the server counts a deadlock', 10_000, async () => {
     const count = 'select deadlocks::int from pg_stat_database where datname = current_database()';
     return Number(await world.value(count)) > 0 ? true : null;
@@ -251,6 +254,26 @@ test('a lock that the application holds beyond all tries interrupts the purge, w
   expect(interrupted.error).toMatchObject({ code: 'INTERRUPTED', details: { sqlState: '55P03' } });
   await holder.query('rollback');
   await world.untilStatus(id, 'completed', 30_000);
+  expect(await catalogueChecksum(world.pool, { except: [] })).toEqual(before);
+});
+
+test('a server that takes no writes for now interrupts the purge, which says what to do and comes back', async () => {
+  await start({ connections: 1 });
+  const before = await catalogueChecksum(world.pool, { except: ['doomed'] });
+  // The ledger can still be written, so that it tells; the table behaves as on a standby.
+  await raiseAt(
+    'app.events',
+    `raise read_only_sql_transaction using message = 'cannot execute DELETE in a read-only transaction'`,
+  );
+  const { id } = await world.enqueueOne('doomed');
+  expect(await world.run(id)).toMatchObject({
+    kind: 'interrupted',
+    error: { details: { sqlState: '25006' }, remedy: expect.stringContaining('primary') },
+  });
+  await world.pool.query(`create or replace function app.refuse() returns trigger
+    language plpgsql as $$ begin return old; end $$`);
+  world.startWorker();
+  await world.untilStatus(id, 'completed');
   expect(await catalogueChecksum(world.pool, { except: [] })).toEqual(before);
 });
 

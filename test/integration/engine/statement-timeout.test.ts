@@ -43,10 +43,11 @@ test('27. a batch that exceeds the statement timeout is halved until it fits', a
 });
 
 /** One row of the tenant's, in the second of its blocks, never goes. */
-async function poison(table: string): Promise<unknown> {
-  const id = await world.value(
+async function poison(table: string): Promise<number> {
+  const found = await world.value(
     `select (array_agg(id order by id))[6] from ${table} where tenant_id = 'wide'`,
   );
+  const id = Number(found);
   await world.pool.query(`
     create function app.slow() returns trigger language plpgsql as $$ begin
       if old.id = ${id} then perform pg_sleep(60); end if; return old; end $$;

@@ -12,19 +12,49 @@ const CLASSES: readonly [FaultClass, readonly string[]][] = [
   [
     'back-off',
     [
-      ...['40P01', '40001', '40003', '55P03', '57P01', '57P02', '57P03', '57P05', '25P03'],
-      ...['08000', '08003', '08006', '08P01'],
+      '40P01',
+      '40001',
+      '40003',
+      '55P03',
+      '57P01',
+      '57P02',
+      '57P03',
+      '57P05',
+      '25P03',
+      '08000',
+      '08003',
+      '08006',
+      '08P01',
       // Disk full, out of memory, too many connections.
-      ...['53100', '53200', '53300'],
+      '53100',
+      '53200',
+      '53300',
       // Dropped, gone, failed over, login refused in mid-purge, disk failed.
-      ...['57P04', '3D000', '25006', '28000', '28P01', '58030'],
+      '57P04',
+      '3D000',
+      '25006',
+      '28000',
+      '28P01',
+      '58030',
     ],
   ],
   [
     'fatal',
     [
-      ...['23502', '23514', '23505', '23P01', '42501', '55000', 'P0001', '42P01', '42703'],
-      ...['22P02', 'XX001', 'XX000', 'TP006', 'TP007'],
+      '23502',
+      '23514',
+      '23505',
+      '23P01',
+      '42501',
+      '55000',
+      'P0001',
+      '42P01',
+      '42703',
+      '22P02',
+      'XX001',
+      'XX000',
+      'TP006',
+      'TP007',
     ],
   ],
 ];
@@ -55,7 +85,8 @@ describe('the class of a fault', () => {
       'DEPTH_ZERO_SELF_SIGNED_CERT',
       'ERR_TLS_CERT_ALTNAME_INVALID',
     ],
-    ...['ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_OSSL_EVP_UNSUPPORTED'],
+    'ERR_SSL_WRONG_VERSION_NUMBER',
+    'ERR_OSSL_EVP_UNSUPPORTED',
   ])('is back-off for %s of Node, which is no SQLSTATE', (code) => {
     expect(readFault(fault({ code }))).toMatchObject({ sqlState: null, faultClass: 'back-off' });
   });
@@ -84,10 +115,10 @@ describe('the class of a fault', () => {
   );
 });
 
-describe('the key of a row', () => {
-  const withDetail = (code: string, detail: string): string | null =>
-    readFault(fault({ code, detail, schema: 'public', table: 'a', constraint: 'c' })).key;
+const withDetail = (code: string, detail: string): string | null =>
+  readFault(fault({ code, detail, schema: 'public', table: 'a', constraint: 'c' })).key;
 
+describe('the key of a row', () => {
   it('is told by a foreign key and a unique key, in any language', () => {
     expect(withDetail('23503', 'Key (id)=(5) is still referenced from table "b".')).toBe('id = 5');
     expect(withDetail('23001', 'Key (id)=(5) is referenced from table "b".')).toBe('id = 5');
