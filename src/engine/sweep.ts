@@ -1,5 +1,10 @@
 import type { TenantId, WorkerId } from '../domain/ids.ts';
-import type { OpenPipeline, SweepClaim, SweepStore, SweptPurge } from '../postgres/ledger/sweeps.ts';
+import type {
+  OpenPipeline,
+  SweepClaim,
+  SweepStore,
+  SweptPurge,
+} from '../postgres/ledger/sweeps.ts';
 import type { Failpoint } from './failpoints.ts';
 
 /** One pass over the keyspace, as `src/redis` gives it; handed in by `src/runtime`. */

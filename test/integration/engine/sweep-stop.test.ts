@@ -34,7 +34,7 @@ test.each([
   ['cancel of the purge', false, 'cancel'],
 ] as const)('%s waits for the pipeline in flight, and no other is sent', async (_, fleet, name) => {
   let isBack = false;
-  let asked: Promise<unknown> | null = null;
+  let asked: Promise<unknown> = Promise.resolve();
   world.startWorker(
     actAt('before-unlink', 2, async () => {
       asked = carryOutCommand(world.actor.reconcile, name, {

@@ -242,7 +242,9 @@ describe('the order of a plan', () => {
     const made = plan([orgs], [parent], tenant);
     expect(levelLines(made)).toEqual(['tenant: orgs']);
     expect(hazardLines(made)).toContain('TENANT_TREE info public.orgs');
-    expect(made.hazards.find(({ type }) => type === 'TENANT_TREE')?.remedy).toContain('--with-descendants');
+    expect(made.hazards.find(({ type }) => type === 'TENANT_TREE')?.remedy).toContain(
+      '--with-descendants',
+    );
     expect(made.tree).toEqual([
       { foreignKey: parent.name, columns: ['parent_id'], referencedColumns: ['id'] },
     ]);
