@@ -153,9 +153,10 @@ test.concurrent('a worker killed around the one transaction of a small purge lea
 }, 120_000);
 
 test.concurrent('a worker killed between an error and its record leaves a purge that goes on', async () => {
-  const trouble = [
-    'alter table public.conversations add column unplanned int',
-    'alter table public.conversations drop column unplanned',
-  ] as const;
+  // A trigger that the approved plan does not know: drift.
+  const make = `create function app.refuse() returns trigger language plpgsql as
+      $$ begin raise exception 'not yet'; end $$;
+    create trigger refuse before delete on public.conversations for each row execute function app.refuse()`;
+  const trouble = [make, 'drop function app.refuse() cascade'] as const;
   await killAtEach([{ way: BY_BATCHES, failpoint: 'before-settle:1', trouble }]);
 }, 120_000);
