@@ -694,7 +694,7 @@ describe('the command line', () => {
     const commands = [...stdout.matchAll(/^ {2}(\w+) /gm)]
       .map(([, name = '']) => name)
       .filter((name) => name !== 'help');
-    expect(commands).toHaveLength(11);
+    expect(commands).toHaveLength(12);
     for (const command of commands) {
       const help = await runInProcess([command, '--help'], { env });
       expect(help.exitCode).toBe(0);

@@ -163,30 +163,43 @@ export class SweepStore {
    * @returns null when the claim has gone to another holder
    */
   async enterPipeline(claim: SweepClaim): Promise<OpenPipeline | null> {
-    const trx = await this.#ledger.startTransaction().execute();
-    const leave = async (): Promise<void> => {
-      if (trx.isCommitted || trx.isRolledBack) return;
-      await trx
-        .commit()
-        .execute()
-        .catch(() => undefined);
-    };
-    try {
-      await sql`select set_config('idle_in_transaction_session_timeout', ${PIPELINE_IDLE_MAX}, true)`.execute(
-        trx,
-      );
-      await lockPipelinesShared().execute(trx);
-      const barred = await this.barred(claim, trx);
-      if (barred !== null) return { barred, leave };
-      await leave();
+    let leave = (): void => undefined;
+    const left = new Promise<void>((resolve) => {
+      leave = resolve;
+    });
+    // Not a Transaction of Kysely: one whose COMMIT fails never gives its connection back.
+    let held: Promise<void> = Promise.resolve();
+    const barred = await new Promise<Set<string> | null>((resolve, reject) => {
+      held = this.#ledger
+        .connection()
+        .execute(async (connection) => {
+          await sql`begin`.execute(connection);
+          try {
+            await sql`select set_config('idle_in_transaction_session_timeout', ${PIPELINE_IDLE_MAX}, true)`.execute(
+              connection,
+            );
+            await lockPipelinesShared().execute(connection);
+            const found = await this.barred(claim, connection);
+            resolve(found);
+            if (found !== null) await left;
+          } finally {
+            await sql`commit`.execute(connection);
+          }
+        })
+        // Before it is entered the error rises there; afterwards the lost connection has left already.
+        .catch(reject);
+    });
+    if (barred === null) {
+      await held;
       return null;
-    } catch (error) {
-      await trx
-        .rollback()
-        .execute()
-        .catch(() => undefined);
-      throw error;
     }
+    return {
+      barred,
+      leave: async () => {
+        leave();
+        await held;
+      },
+    };
   }
 
   /**
