@@ -1,4 +1,5 @@
 import type { CampaignId, PurgeId } from '../../src/domain/ids.ts';
+import { appendEvent } from '../../src/postgres/ledger/events.ts';
 import type { BoardParts } from './parts.ts';
 import { actorOf, currentVisitor } from './visitor.ts';
 
@@ -20,16 +21,13 @@ export async function recordClick(parts: BoardParts, click: Click): Promise<void
     key,
     text.slice(0, TEXT_MAX),
   ]);
-  await parts.database.ledger
-    .insertInto('tenant_purge.event')
-    .values({
-      kind: click.kind,
-      actor: actorOf(currentVisitor()),
-      purge_id: click.purgeId ?? null,
-      campaign_id: click.campaignId ?? null,
-      details: JSON.stringify(Object.fromEntries(details)),
-    })
-    .execute();
+  await appendEvent(parts.database.ledger, {
+    kind: click.kind,
+    actor: actorOf(currentVisitor()),
+    purgeId: click.purgeId ?? null,
+    campaignId: click.campaignId ?? null,
+    details: Object.fromEntries(details),
+  });
 }
 
 /** What was refused must not be let through, nor answered otherwise, because the ledger is away. */

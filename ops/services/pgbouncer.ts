@@ -1,9 +1,9 @@
-import { execFileSync } from 'node:child_process';
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { findServerUser, giveTo, openSharedFolder } from './data-folder.ts';
 import { canInstallPackages, installPackage } from './debian-package.ts';
+import { findProgram, pathFolders } from './find-program.ts';
 import { errorMessage, waitUntil } from './processes.ts';
 import {
   findFreePort,
@@ -29,7 +29,8 @@ export type PgBouncer = {
 };
 
 /** Debian puts it where only root's PATH looks. */
-const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/usr/local/sbin'];
+const findPgBouncer = (): string | null =>
+  findProgram(['pgbouncer'], [...pathFolders(), '/usr/sbin', '/usr/local/sbin']);
 const pgbouncerPackage = {
   name: 'pgbouncer',
   reason: 'There is no PgBouncer on this machine',
@@ -40,14 +41,14 @@ const stopLimitMs = 5_000;
 
 /** PgBouncer's program; installs Debian's where it can, and says so. Null where there is none. */
 export async function providePgBouncer(say: (line: string) => void): Promise<string | null> {
-  const found = findProgram();
+  const found = findPgBouncer();
   if (found !== null || !canInstallPackages()) return found;
   try {
     await installPackage(pgbouncerPackage, say);
   } catch (error) {
     say(errorMessage(error));
   }
-  return findProgram();
+  return findPgBouncer();
 }
 
 /**
@@ -118,22 +119,5 @@ async function answers(url: string): Promise<boolean> {
     return false;
   } finally {
     await client.end().catch(() => undefined);
-  }
-}
-
-function findProgram(): string | null {
-  for (const folder of folders) {
-    const program = join(folder, 'pgbouncer');
-    if (folder !== '' && existsSync(program) && runs(program)) return program;
-  }
-  return null;
-}
-
-function runs(program: string): boolean {
-  try {
-    execFileSync(program, ['--version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -1,8 +1,8 @@
-import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { createPrivateFolder, type DataFolder, type ServerUser } from './data-folder.ts';
 import { canInstallPackages, installPackage } from './debian-package.ts';
+import { findProgram, pathFolders } from './find-program.ts';
 import type { TlsFiles } from './options.ts';
 import { waitUntil } from './processes.ts';
 import {
@@ -23,7 +23,8 @@ export type RedisRequest = {
   readonly tls?: TlsFiles | undefined;
 };
 
-const programs = ['redis-server', 'valkey-server'];
+const findRedis = (): string | null =>
+  findProgram(['redis-server', 'valkey-server'], pathFolders());
 const REDIS_PACKAGE = {
   name: 'redis-server',
   reason: 'There is no Redis on this machine',
@@ -36,12 +37,12 @@ const portAttempts = 3;
 
 /** The program of a Redis or Valkey on this machine; installs Debian's where it can, and says so. */
 export async function provideRedisProgram(say: (line: string) => void): Promise<string> {
-  const found = findProgram();
-  if (found !== undefined) return found;
+  const found = findRedis();
+  if (found !== null) return found;
   if (canInstallPackages()) {
     await installPackage(REDIS_PACKAGE, say);
-    const installed = findProgram();
-    if (installed !== undefined) return installed;
+    const installed = findRedis();
+    if (installed !== null) return installed;
   }
   throw new Error(
     'Redis is needed and there is none on this machine: install the package redis-server (or ' +
@@ -81,24 +82,6 @@ export async function startRedis(
 
 export async function stopRedis(server: ServerProcess): Promise<void> {
   await stopServer(server, { gently: 'SIGTERM', firmly: 'SIGTERM' }, stopLimitMs);
-}
-
-function findProgram(): string | undefined {
-  for (const program of programs) {
-    for (const folder of (process.env['PATH'] ?? '').split(':')) {
-      if (folder !== '' && runs(join(folder, program))) return join(folder, program);
-    }
-  }
-  return undefined;
-}
-
-function runs(program: string): boolean {
-  try {
-    execFileSync(program, ['--version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function serverArguments(

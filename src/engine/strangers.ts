@@ -27,16 +27,6 @@ export async function findStrangers(
   return hazards.filter(({ severity }) => severity === 'blocks');
 }
 
-/** The same as lines for a message; null where nothing is found. */
-export async function describeStrangers(
-  parts: StrangerParts,
-  plan: Plan,
-  tenantId: TenantId,
-): Promise<string | null> {
-  const hazards = await findStrangers(parts, plan, tenantId);
-  return hazards.length === 0 ? null : lines(hazards);
-}
-
 /** @throws PurgeError HAZARD_BLOCKS with the rows */
 export async function refuseStrangers(
   parts: StrangerParts,

@@ -21,11 +21,3 @@ export const columnList = (columns: readonly string[]): string =>
 /** `public.a(x) → public.b(id)`, for messages and facts. */
 export const describeKey = (key: CatalogueForeignKey): string =>
   `${key.child}(${columnList(key.columns)}) → ${key.parent}(${columnList(key.referencedColumns)})`;
-
-/** Name of the constraint alone, without schema and table, as ALTER TABLE takes it. */
-export const constraintName = (key: CatalogueForeignKey): string =>
-  /(?:"(?:[^"]|"")*"|[^."]+)$/.exec(key.name)?.[0] ?? key.name;
-
-/** Table that carries the constraint: the child, or the single partition the key stands on. */
-export const constraintTable = (key: CatalogueForeignKey): string =>
-  key.name.slice(0, key.name.length - constraintName(key).length - 1);

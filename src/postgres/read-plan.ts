@@ -28,14 +28,15 @@ interface Trial {
   /** Statements that must be refused: one accepted shows a `{tenantId}` that PostgreSQL does not read. */
   readonly probes: readonly string[];
   /** The same with a tenant's key, which must fit what it is compared with; null where none is. */
-  readonly typed: string | null;
+  readonly typed: ((key: string) => string) | null;
 }
 
 /** Every condition and every value is parsed by PostgreSQL, without reading a row. */
 async function tryOperatorSql(client: pg.ClientBase, plan: Plan): Promise<void> {
   const problems = await refuseQuiesceSql(client, plan);
-  const key = trialsOf(plan, 'null').length === 0 ? 'null' : await someKey(client, plan);
-  for (const { setting, sql, probes, typed } of trialsOf(plan, key)) {
+  const trials = trialsOf(plan);
+  const key = trials.length === 0 ? 'null' : await someKey(client, plan);
+  for (const { setting, sql, probes, typed } of trials) {
     const refusal = await refusalOf(client, sql);
     if (refusal !== null) {
       problems.push(`${setting}: ${refusal}.`);
@@ -49,7 +50,7 @@ async function tryOperatorSql(client: pg.ClientBase, plan: Plan): Promise<void> 
       );
       continue;
     }
-    const misfit = typed === null ? null : await refusalOf(client, typed);
+    const misfit = typed === null ? null : await refusalOf(client, typed(key));
     if (misfit !== null) problems.push(`${setting}: with the key of a tenant, ${misfit}.`);
   }
   if (problems.length === 0) return;
@@ -79,14 +80,14 @@ async function someKey(client: pg.ClientBase, { tenant }: Plan): Promise<string>
   return rows[0] === undefined ? 'null' : literal(rows[0].key);
 }
 
-function trialsOf(plan: Plan, key: string): Trial[] {
+function trialsOf(plan: Plan): Trial[] {
   const trials = new Map<string, Trial>();
   for (const step of plan.levels.flatMap((level) => level.steps)) {
     const paths = step.kind === 'component' ? step.deletes.map(({ path }) => path) : [step.path];
     for (const path of paths) {
       for (const way of path.ways) {
         if (way.kind === 'condition') {
-          trials.set(`where ${path.table}`, conditionTrial(path.table, way.sql, key));
+          trials.set(`where ${path.table}`, conditionTrial(path.table, way.sql));
         }
       }
     }
@@ -100,7 +101,7 @@ function trialsOf(plan: Plan, key: string): Trial[] {
 /** A column that no table has. */
 const NO_COLUMN = 't.tenant_purge_no_such_column';
 
-function conditionTrial(table: TableName, sql: string, key: string): Trial {
+function conditionTrial(table: TableName, sql: string): Trial {
   const parts = sql.split('{tenantId}');
   const withKeys = (keyOf: (place: number) => string): string =>
     parts.map((part, place) => (place === 0 ? part : `${keyOf(place)}${part}`)).join('');
@@ -110,7 +111,7 @@ function conditionTrial(table: TableName, sql: string, key: string): Trial {
   return {
     setting: `tables["${table}"].where`,
     sql: trial(withKeys(() => 'null')),
-    typed: trial(withKeys(() => key)),
+    typed: (key) => trial(withKeys(() => key)),
     probes: parts
       .slice(1)
       .map((_, index) => trial(withKeys((place) => (place === index + 1 ? NO_COLUMN : 'null')))),

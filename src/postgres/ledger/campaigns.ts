@@ -6,6 +6,7 @@ import type { Plan } from '../../domain/plan.ts';
 import { LIVE_STATUSES } from '../../domain/purge.ts';
 import type { CampaignRecord } from '../../domain/records.ts';
 import type { Database } from '../database.ts';
+import { appendEvent } from './events.ts';
 import { toCampaignRecord } from './rows.ts';
 
 /** One tenant of a campaign, counted. */
@@ -100,15 +101,12 @@ export class CampaignStore {
             )
             .execute();
         }
-        await trx
-          .insertInto('tenant_purge.event')
-          .values({
-            campaign_id: campaign.id,
-            kind: 'enqueued',
-            actor: request.operator,
-            details: JSON.stringify({ purges: created.length, delayMs: request.delayMs }),
-          })
-          .execute();
+        await appendEvent(trx, {
+          kind: 'enqueued',
+          actor: request.operator,
+          campaignId: campaign.id,
+          details: { purges: created.length, delayMs: request.delayMs },
+        });
         return { id: campaign.id as CampaignId, purges: created };
       });
     } catch (error) {

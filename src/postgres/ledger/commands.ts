@@ -6,6 +6,7 @@ import { readFault } from '../sqlstate.ts';
 import type { CommandName } from './command-answers.ts';
 import { answerPurges, type CommandResult, setStopped } from './command-execution.ts';
 import { type CommandRequest, type LedgerTransaction, noteSelection } from './command-record.ts';
+import { appendEvent } from './events.ts';
 import { lockFleet, lockPipelines, lockPurge, tryLockPurge } from './locks.ts';
 import type { PurgeSelection } from './purges.ts';
 import { toPurgeRecord } from './rows.ts';
@@ -190,16 +191,13 @@ export class CommandStore {
         .returningAll()
         .executeTakeFirst();
       if (row === undefined) return null;
-      await trx
-        .insertInto('tenant_purge.event')
-        .values({
-          purge_id: purge.id,
-          kind: `${to} without its worker`,
-          actor,
-          fence: row.fence,
-          details: JSON.stringify({ worker: purge.worker }),
-        })
-        .execute();
+      await appendEvent(trx, {
+        kind: `${to} without its worker`,
+        actor,
+        purgeId: purge.id,
+        fence: row.fence,
+        details: { worker: purge.worker },
+      });
       return toPurgeRecord(row);
     });
   }

@@ -6,6 +6,7 @@ import type { Fence, PurgeRecord } from '../../domain/records.ts';
 import type { Residue } from '../../domain/report.ts';
 import type { Database } from '../database.ts';
 import { type AwaitedPurges, readAwaited } from './awaited.ts';
+import { appendEvent } from './events.ts';
 import { toPurgeRecord } from './rows.ts';
 import type { LedgerTables } from './tables.ts';
 
@@ -114,15 +115,12 @@ export class PurgeStore {
         .returningAll()
         .executeTakeFirst();
       if (row === undefined) return null;
-      await trx
-        .insertInto('tenant_purge.event')
-        .values({
-          purge_id: purge.id,
-          kind: 'refused',
-          actor,
-          details: JSON.stringify({ code: error.code }),
-        })
-        .execute();
+      await appendEvent(trx, {
+        kind: 'refused',
+        actor,
+        purgeId: purge.id,
+        details: { code: error.code },
+      });
       return toPurgeRecord(row);
     });
   }

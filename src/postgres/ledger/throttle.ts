@@ -3,6 +3,7 @@ import type { PurgeId } from '../../domain/ids.ts';
 import type { Holding, Knobs } from '../../domain/load.ts';
 import type { Fence } from '../../domain/records.ts';
 import type { Database } from '../database.ts';
+import { appendEvent } from './events.ts';
 import type { LedgerTables } from './tables.ts';
 
 /** Knobs of all purges to come and under way, or of one purge. */
@@ -52,15 +53,12 @@ export class ThrottleStore {
             max_rows_per_sec = coalesce(excluded.max_rows_per_sec, t.max_rows_per_sec),
             changed_by = excluded.changed_by, changed_at = clock_timestamp()`.execute(trx);
       }
-      await trx
-        .insertInto('tenant_purge.event')
-        .values({
-          ...(scope === 'fleet' ? {} : { purge_id: scope }),
-          kind: change.kind === 'clear' ? 'tuning cleared' : 'tuned',
-          actor: operator,
-          details: JSON.stringify(scope === 'fleet' ? { fleet: true, ...knobs } : knobs),
-        })
-        .execute();
+      await appendEvent(trx, {
+        kind: change.kind === 'clear' ? 'tuning cleared' : 'tuned',
+        actor: operator,
+        purgeId: scope === 'fleet' ? null : scope,
+        details: scope === 'fleet' ? { fleet: true, ...knobs } : knobs,
+      });
       const row = await trx
         .selectFrom('tenant_purge.tuning')
         .selectAll()

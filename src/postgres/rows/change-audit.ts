@@ -49,26 +49,29 @@ export class ChangeAudit {
     }));
   }
 
-  /** SELECT of two counters a table, and of the keys that may act now; null where nothing goes. */
-  statement(): string | null {
+  /**
+   * SELECTs of two counters a table, for before and after our changes; the one after them also looks
+   * which keys may act now. Null where nothing goes.
+   */
+  statements(): { readonly before: string; readonly after: string } | null {
     const read = this.#deletes.filter((step) => step.actingKeyIds !== undefined);
     if (this.#watched.length === 0 && read.length === 0) return null;
-    const keys = read.length === 0 ? 'null' : actingKeys(read);
     const counters = this.#watched.flatMap((watched) => [
       counter(watched, 'pg_stat_get_xact_tuples_deleted'),
       counter(watched, 'pg_stat_get_xact_tuples_updated'),
     ]);
-    return `select array[${counters.join(', ')}]::bigint[] as counters, ${keys} as keys`;
+    const before = `select array[${counters.join(', ')}]::bigint[] as counters`;
+    return { before, after: read.length === 0 ? before : `${before}, ${actingKeys(read)} as keys` };
   }
 
   /**
-   * @param before what the statement read before our changes, `after` what it read after them
+   * @param before the counters before our changes, `after` what was read after them
    * @throws PurgeError CASCADE_GUARD, with table, rows and foreign keys; DRIFT where a key was added;
    * the caller rolls back
    */
   check(
     purgeId: PurgeId,
-    { before, after }: { readonly before: Reading; readonly after: Reading },
+    { before, after }: { readonly before: Pick<Reading, 'counters'>; readonly after: Reading },
     own: ReadonlyMap<TableName, OwnChanges>,
   ): void {
     refuseNewKeys(purgeId, this.#deletes, after.keys);

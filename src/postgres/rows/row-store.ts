@@ -189,14 +189,13 @@ export class RowStore {
     ) => { readonly closing: readonly string[]; readonly rows: number },
   ): Promise<BatchResult> {
     const audit = new ChangeAudit(changes.flatMap(({ steps }) => steps));
-    const counters = audit.statement();
-    const watch = counters === null ? [] : [counters];
+    const watch = audit.statements();
     const opening = [
       'BEGIN',
       enterBatch(fence, limits),
-      ...watch,
+      ...(watch === null ? [] : [watch.before]),
       ...changes.map(({ sql }) => sql),
-      ...watch,
+      ...(watch === null ? [] : [watch.after]),
     ];
     const startedAt = performance.now();
     return withConnection(this.#pool, async (client) => {
@@ -206,9 +205,9 @@ export class RowStore {
         { text: opening.join(';\n'), query_timeout },
         fence.purgeId,
       );
-      const first = 2 + watch.length;
+      const first = watch === null ? 2 : 3;
       const done = changes.flatMap((change, index) => readDone(change, results[first + index]));
-      if (counters !== null) {
+      if (watch !== null) {
         const readings = { before: readingOf(results[2]), after: readingOf(results.at(-1)) };
         audit.check(fence.purgeId, readings, ownChanges(done));
       }
