@@ -179,6 +179,8 @@ class OwnerOf {
     if (table === TENANT_TABLE) return row[TENANT_KEY] ?? null;
     const known = this.#known.get(row);
     if (known !== undefined) return known;
+    // Rows that lead back to themselves lead to no tenant.
+    this.#known.set(row, null);
     const owner = this.#ask(table, row);
     this.#known.set(row, owner);
     return owner;

@@ -171,7 +171,11 @@ function addFallbacks(options: {
     if (known.at(-1)?.nullable !== true) return;
     if (known.some(({ columns }) => sameColumns(columns, way.columns))) continue;
     if (way.kind === 'key' && dependsOn(way.parent, table, ways)) {
+      // Which of the tables in a circle goes without is open for each of them.
       open.add(table);
+      for (const other of ways.keys()) {
+        if (dependsOn(way.parent, other, ways) && dependsOn(other, table, ways)) open.add(other);
+      }
       continue;
     }
     const isTied = others.some(
