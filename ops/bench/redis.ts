@@ -187,6 +187,7 @@ async function sweep(actor: Actor): Promise<void> {
     tenantsWithRows: async (ids) => actor.reader.tenantsWithRows(await livePlan.current(), ids),
     holder: asWorkerId('benchmark'),
     failpoint: noFailpoint,
+    archive: null,
     leaseMs: actor.config.worker.lockMs,
     stopping: () => false,
   });

@@ -1,3 +1,4 @@
+import { dirname, resolve } from 'node:path';
 import { PurgeError } from '../domain/errors.ts';
 import type { Config } from './config.ts';
 import { checkEnvironment } from './environment.ts';
@@ -55,6 +56,10 @@ export function parseConfig(input: unknown, env: NodeJS.ProcessEnv, file: string
   return {
     ...fromFile.value,
     ...fromEnvironment.value,
+    archive: {
+      ...fromFile.value.archive,
+      dir: resolve(file === null ? '.' : dirname(file), fromFile.value.archive.dir),
+    },
     keep: [...new Set([...fromFile.value.keep, ...fromEnvironment.value.keep])],
     file,
   };

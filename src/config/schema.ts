@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { parseMaintenanceWindow } from '../domain/maintenance-window.ts';
+import { isWord } from '../domain/test-data/suspicious-words.ts';
 
 const tableName = z
   .string()
@@ -19,6 +20,20 @@ const ownerRule = z.strictObject({
   /** Table whose primary key the column holds; default: the tenant table. */
   to: tableName.optional(),
 });
+
+/** null: found out from the catalogue; false: not looked at. */
+const columnChoice = z
+  .union([z.string().min(1), z.literal(false)], {
+    error: 'must be a name, or false for "do not look"',
+  })
+  .nullable()
+  .default(null);
+
+const word = z.string().refine(isWord, { error: 'must be one word of letters and digits' });
+
+const emailDomain = z
+  .string()
+  .regex(/^[^\s@.]+(\.[^\s@.]+)*$/, 'must be a domain, e.g. "example.com"');
 
 const forTenant = z.string().includes('{tenantId}', { error: 'must contain {tenantId}' });
 
@@ -110,6 +125,15 @@ export const configSchema = z.strictObject({
     .nullable()
     .default(null),
   allow: z.array(z.string()).default([]),
+  /** Where the rows go before they are gone. */
+  archive: z
+    .strictObject({
+      /** Relative to the folder of the configuration file. */
+      dir: z.string().min(1).default('./archive'),
+      /** So long after its end a purge can be undone, as far as nobody expires its archive sooner. */
+      keepDays: z.int().min(1).max(36_500).default(30),
+    })
+    .prefault({}),
   redis: z
     .strictObject({
       keys: z
@@ -162,6 +186,81 @@ export const configSchema = z.strictObject({
       slots: z.int().min(1).max(64).default(2),
       lockMs: z.int().min(1_000).max(600_000).default(30_000),
       reconcileMs: z.int().min(200).max(600_000).default(15_000),
+    })
+    .prefault({}),
+  /** Which tenants are test data; see `docs/diagnosis.md`. */
+  diagnosis: z
+    .strictObject({
+      /** Of the tenant table. */
+      nameColumns: z.array(z.string().min(1)).nullable().default(null),
+      /** Of the tenant table, or `schema.table.column` of a table with the tenant's people. */
+      emailColumns: z.array(z.string().min(1)).nullable().default(null),
+      subdomainColumn: columnChoice,
+      createdAtColumn: columnChoice,
+      /** Where the sign-up came from. */
+      addressColumn: columnChoice,
+      /** A column of the tenant table, or `schema.table` of the tenant's people. */
+      owner: columnChoice,
+      agentsTable: columnChoice,
+      /** Tables whose rows are signs of use, with the column that says when. */
+      activity: z
+        .array(
+          z.strictObject({
+            table: tableName,
+            column: z.string().min(1),
+            tenantColumn: z.string().min(1).optional(),
+          }),
+        )
+        .nullable()
+        .default(null),
+      /** Requests of tenants; null: not looked at. */
+      usage: z
+        .strictObject({
+          table: tableName,
+          tenantColumn: z.string().min(1).optional(),
+          /** Requests of one row; default: each row is one. */
+          requestsColumn: z.string().min(1).optional(),
+          atColumn: z.string().min(1).optional(),
+          days: z.int().min(1).max(3_650).default(30),
+          /** Out of line: so many times what nine tenths of all tenants stay below … */
+          factor: z.number().min(1).max(1_000_000).default(10),
+          /** … and no fewer than this. */
+          requestsMin: z.int().min(0).max(1_000_000_000_000).default(1_000),
+        })
+        .nullable()
+        .default(null),
+      /** Besides the built-in ones. */
+      words: z.array(word).default([]),
+      emailDomains: z.array(emailDomain).default([]),
+      allowedEmailDomains: z.array(emailDomain).default([]),
+      inactiveDays: z.int().min(1).max(36_500).default(90),
+      bulk: z
+        .strictObject({
+          /** Tenants from one address within an hour. */
+          perHour: z.int().min(2).max(10_000).default(3),
+          burstTenants: z.int().min(2).max(100_000).default(20),
+          burstMinutes: z.int().min(1).max(1_440).default(10),
+          /** Tenants whose names differ by a number that goes up. */
+          sequence: z.int().min(2).max(10_000).default(3),
+        })
+        .prefault({}),
+      purgeScore: z.int().min(1).max(100).default(75),
+      reviewScore: z.int().min(0).max(100).default(20),
+      statementTimeoutMs: z.int().min(1_000).max(3_600_000).default(120_000),
+    })
+    .prefault({}),
+  /** What `tenant-purge prevention install --trigger` watches; the guard has options of its own. */
+  prevention: z
+    .strictObject({
+      /** Of the tenant table; null: there is none. */
+      columns: z
+        .strictObject({
+          /** Null: the label, or else `name`. */
+          name: z.string().min(1).nullable().default(null),
+          subdomain: z.string().min(1).nullable().default(null),
+          email: z.string().min(1).nullable().default(null),
+        })
+        .prefault({}),
     })
     .prefault({}),
   queue: z

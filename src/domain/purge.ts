@@ -96,7 +96,13 @@ export const TRANSITIONS: readonly Transition[] = [
   { from: 'failed', to: 'restoring', cause: 'the operator asked for its rows back' },
   { from: 'incomplete', to: 'restoring', cause: 'the operator asked for its rows back' },
   { from: 'completed', to: 'restoring', cause: 'the operator asked for its rows back' },
+  { from: 'refused', to: 'restoring', cause: 'the operator asked for its rows back' },
   { from: 'restoring', to: 'restored', cause: 'every archived row is back' },
+  {
+    from: 'restoring',
+    to: 'failed',
+    cause: 'its restore was given up, with rows back and rows not',
+  },
 ];
 
 const EDGES = new Set(TRANSITIONS.map((edge) => `${edge.from}>${edge.to}`));

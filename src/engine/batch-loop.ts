@@ -251,6 +251,7 @@ async function runSizedBatch(
         range,
         checkpoint,
         limits: run.parts.limits,
+        archive: run.archive?.sinkOf(step.table) ?? null,
       }),
     );
     const deleted = step.kind === 'delete' ? result.rows : 0;

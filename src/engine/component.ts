@@ -56,6 +56,7 @@ async function runPass(
         step,
         checkpoint,
         limits,
+        archive: run.archive?.sinkOf(step.table) ?? null,
       }),
     );
     throttle.spend(run, rows);

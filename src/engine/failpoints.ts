@@ -16,6 +16,8 @@ export const FAILPOINTS = [
   'before-batch',
   /** Rows are deleted, but not committed. */
   'before-commit',
+  /** The deleted rows are durable in the archive; the ledger does not know. */
+  'archive-written',
   /** Rows, checkpoint and ledger are committed; the process has not heard of more. */
   'batch-committed',
   /** A fresh look has found none of the rows of a step, and the checkpoint says so. */
@@ -26,6 +28,8 @@ export const FAILPOINTS = [
   'before-sweep',
   /** The keys of one pipeline are known, none of them is gone. */
   'before-unlink',
+  /** The keys of one pipeline are durable in the archive, and the ledger knows; none of them is gone. */
+  'keys-archived',
   /** The pass is through; the ledger does not know. */
   'sweep-passed',
   /** The pass has sealed its purges; their jobs were not woken. */
@@ -34,6 +38,8 @@ export const FAILPOINTS = [
   'before-seal',
   /** The final status is written; the job has not been told. */
   'sealed',
+  /** The purge has ended; its archive has no manifest. */
+  'before-manifest',
   /** A stop or an error has ended the run; the ledger does not know. */
   'before-settle',
 ] as const;

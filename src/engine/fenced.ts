@@ -1,6 +1,6 @@
 import { PurgeError } from '../domain/errors.ts';
 import type { Run } from './parts.ts';
-import { withBackOff } from './retry.ts';
+import { passesUnder, withBackOff } from './retry.ts';
 import { checkControl, translateSignal } from './stop.ts';
 
 /**
@@ -35,6 +35,7 @@ const attempt = <Result>(run: Run, work: () => Promise<Result>): Promise<Result>
       return work();
     },
     () => checkControl(run.control),
+    passesUnder(run.parts.limits.statementTimeoutMs),
   );
 
 const keptRow = (error: unknown): unknown =>

@@ -7,6 +7,8 @@ import type { PurgeStore } from '../postgres/ledger/purges.ts';
 import type { QuiesceStore } from '../postgres/quiesce-store.ts';
 import type { RowReader } from '../postgres/rows/row-reader.ts';
 import type { RowStore } from '../postgres/rows/row-store.ts';
+import type { ArchiveParts } from './archive/archive-parts.ts';
+import type { RunArchive } from './archive/run-archive.ts';
 import type { Failpoint } from './failpoints.ts';
 import type { IdentityCheck } from './identity-check.ts';
 import type { LivePlan } from './live-plan.ts';
@@ -23,6 +25,8 @@ export interface EngineParts {
   readonly identity: IdentityCheck;
   /** Null where the configuration names no Redis keys: the Redis stage is then empty. */
   readonly sweeper: Sweeper | null;
+  /** Null where this process archives nothing: it then takes no purge that has to be archived. */
+  readonly archive: ArchiveParts | null;
   readonly quiesce: QuiesceStore;
   /** Tenants that must never go, as this process knows them now. */
   readonly keep: KeepList;
@@ -83,4 +87,6 @@ export interface Run {
   readonly fence: Fence;
   readonly campaign: CampaignRecord;
   readonly plan: Plan;
+  /** Where its rows go before they are gone; null where the operator wanted none. */
+  readonly archive: RunArchive | null;
 }

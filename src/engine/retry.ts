@@ -17,6 +17,11 @@ export class InterruptedRun extends Error {
   }
 }
 
+/** Whether a fault passes by itself; `tookMs`: how long the attempt had gone on. */
+export type PassingTest = (fault: DatabaseFault, tookMs: number) => boolean;
+
+const isPassing: PassingTest = ({ faultClass }) => faultClass === 'back-off';
+
 /**
  * Runs `attempt` again on faults that pass by themselves (deadlock, lock timeout, lost connection,
  * restart), with growing waits and jitter. Safe because a batch is one transaction: one that lost
@@ -26,19 +31,34 @@ export class InterruptedRun extends Error {
 export async function withBackOff<Result>(
   attempt: () => Promise<Result>,
   mayGoOn: () => Promise<void>,
+  passes: PassingTest = isPassing,
 ): Promise<Result> {
   for (let tries = 1; ; tries += 1) {
+    const startedAt = performance.now();
     try {
       return await attempt();
     } catch (error) {
       const fault = readFault(error);
-      if (error instanceof PurgeError || fault.faultClass !== 'back-off') throw error;
+      const tookMs = performance.now() - startedAt;
+      if (error instanceof PurgeError || !passes(fault, tookMs)) throw error;
       if (tries >= TRIES_MAX) throw new InterruptedRun(fault, error);
       await wait(Math.min(WAIT_MAX_MS, FIRST_WAIT_MS * 2 ** (tries - 1)) * (0.5 + Math.random()));
       await mayGoOn();
     }
   }
 }
+
+/** `query_canceled`: by the statement timeout, or by somebody with pg_cancel_backend. */
+const CANCELLED = '57014';
+
+/**
+ * For work under a statement timeout: one that was cancelled before that was cancelled by somebody,
+ * which says nothing about its size. The server's message would tell the two apart in English only.
+ */
+export const passesUnder =
+  (statementTimeoutMs: number): PassingTest =>
+  (fault, tookMs) =>
+    isPassing(fault, tookMs) || (fault.sqlState === CANCELLED && tookMs < statementTimeoutMs);
 
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 

@@ -1,7 +1,11 @@
+import type { PurgeError } from '../domain/errors.ts';
 import type { PurgeId, WorkerId } from '../domain/ids.ts';
 import type { Outcome } from '../domain/outcome.ts';
 import type { PurgeRecord } from '../domain/records.ts';
 import type { AwaitedPurges } from '../postgres/ledger/awaited.ts';
+import { whyOtherPlace } from './archive/archive-place.ts';
+import { openRunArchive, type RunArchive } from './archive/run-archive.ts';
+import { sealArchive } from './archive/seal-archive.ts';
 import { whyDescendantRemains } from './descendant-remains.ts';
 import type { EngineParts, Run, RunControl } from './parts.ts';
 import { ProgressMeter } from './progress.ts';
@@ -32,6 +36,27 @@ export async function runPurge(
   purgeId: PurgeId,
   control: RunControl,
 ): Promise<Outcome> {
+  const elsewhere = await whyElsewhere(parts, purgeId);
+  if (elsewhere !== null) {
+    parts.log.error({ purgeId, code: elsewhere.code }, elsewhere.message);
+    control.onMilestone(`Not claimed by ${control.worker}: ${elsewhere.message}`);
+    return { kind: 'not-now', lookAgainInMs: NOT_NOW_MS };
+  }
+  const outcome = await drive(parts, purgeId, control);
+  if (parts.archive !== null && hasEnded(outcome)) {
+    await sealArchive(parts, parts.archive, purgeId);
+  }
+  return outcome;
+}
+
+const hasEnded = ({ kind }: Outcome): boolean =>
+  kind === 'completed' ||
+  kind === 'incomplete' ||
+  kind === 'cancelled' ||
+  kind === 'failed' ||
+  kind === 'refused';
+
+async function drive(parts: EngineParts, purgeId: PurgeId, control: RunControl): Promise<Outcome> {
   const claim = await parts.purges.claim(purgeId, control.worker);
   switch (claim.kind) {
     case 'unknown':
@@ -47,6 +72,10 @@ export async function runPurge(
       return claim satisfies never;
   }
 }
+
+/** Null where this process may write the purge's archive, or there is none yet. */
+const whyElsewhere = async (parts: EngineParts, purgeId: PurgeId): Promise<PurgeError | null> =>
+  parts.archive === null ? null : whyOtherPlace(parts.archive, purgeId);
 
 type NotClaimable = Extract<
   Awaited<ReturnType<EngineParts['purges']['claim']>>,
@@ -122,11 +151,13 @@ async function driveClaimed(
   control: RunControl,
 ): Promise<Outcome> {
   const meter = new ProgressMeter(control, purge.rowsDeleted, purge.rowsTotal);
+  let archive: RunArchive | null = null;
   try {
     const campaign = await parts.campaigns.get(purge.campaignId);
     const plan = await preflight(parts, purge, campaign);
     await parts.failpoint('preflight-done');
-    const unwatched: Run = { parts, control, purge, fence, campaign, plan };
+    archive = await openRunArchive({ parts, purge, fence, campaign });
+    const unwatched: Run = { parts, control, purge, fence, campaign, plan, archive };
     const run: Run = { ...unwatched, control: watchTenant(unwatched, meter) };
     if (purge.stage === 'verify' || purge.stage === 'seal' || purge.swept) {
       return await seal(run, meter);
@@ -144,6 +175,8 @@ async function driveClaimed(
     const outcome = await settle({ parts, control, purge, fence }, meter, error);
     await tellMark({ parts, control, purge });
     return outcome;
+  } finally {
+    await archive?.close();
   }
 }
 

@@ -1,6 +1,8 @@
 import { type ErrorReport, PurgeError } from '../domain/errors.ts';
 import type { Outcome } from '../domain/outcome.ts';
-import { readFault } from '../postgres/sqlstate.ts';
+import type { PurgeRecord } from '../domain/records.ts';
+import { ReadGivenUp } from '../postgres/answer-watch.ts';
+import { type DatabaseFault, readFault } from '../postgres/sqlstate.ts';
 import { explainFault, remedyOfInterruption } from './explain-fault.ts';
 import type { Run } from './parts.ts';
 import type { ProgressMeter } from './progress.ts';
@@ -16,7 +18,13 @@ const RETRY_FIRST_MS = 2_000;
 const RETRY_MAX_MS = 300_000;
 
 /** Errors of our own that say no more than that a server is away for now. */
-const PASSING: ReadonlySet<string> = new Set(['REDIS_UNREACHABLE', 'DATABASE_UNREACHABLE']);
+const PASSING: ReadonlySet<string> = new Set([
+  'REDIS_UNREACHABLE',
+  'DATABASE_UNREACHABLE',
+  // Somebody frees the disk, or mounts it again; meanwhile nothing is deleted.
+  'ARCHIVE_FAILED',
+  'ARCHIVE_PLACE',
+]);
 
 const REFUSALS: ReadonlySet<string> = new Set([
   'IDENTITY_MISMATCH',
@@ -25,6 +33,7 @@ const REFUSALS: ReadonlySet<string> = new Set([
   'TENANT_REACTIVATED',
   'DRIFT',
   'HAZARD_BLOCKS',
+  'ARCHIVE_SPACE',
 ]);
 
 /** A row of somebody else undid the transaction: the error is to say which. */
@@ -35,7 +44,9 @@ type Stopped = Pick<Run, 'parts' | 'control' | 'purge' | 'fence'>;
 /** The one place where an error of a run becomes a status in the ledger and an outcome. */
 export async function settle(run: Stopped, meter: ProgressMeter, error: unknown): Promise<Outcome> {
   if (error instanceof StaleFence) return { kind: 'superseded', reason: error.message };
-  if (error instanceof StopAsked) return await settleStop(run, meter, error.message);
+  if (error instanceof StopAsked || error instanceof ReadGivenUp) {
+    return await settleStop(run, meter, error.message);
+  }
   if (isPassing(error)) {
     return await settleInterruption(run, meter, error);
   }
@@ -157,19 +168,28 @@ async function settleCancel(run: Stopped, meter: ProgressMeter): Promise<Outcome
   return { kind: 'cancelled', report: await makePurgeReport(parts, written, residue) };
 }
 
+function reportOfInterruption(
+  purge: PurgeRecord,
+  error: unknown,
+  cause: DatabaseFault,
+): ErrorReport {
+  // It says by itself what is wrong and what to do.
+  if (error instanceof PurgeError && error.code.startsWith('ARCHIVE_')) return error.toReport();
+  const remedy = remedyOfInterruption(cause);
+  return new PurgeError('INTERRUPTED', `Purge ${purge.id} was interrupted: ${cause.message}`, {
+    details: { sqlState: cause.sqlState },
+    ...(remedy === null ? {} : { remedy }),
+  }).toReport();
+}
+
 async function settleInterruption(
   run: Stopped,
   meter: ProgressMeter,
   error: unknown,
 ): Promise<Outcome> {
   const cause = error instanceof InterruptedRun ? error.fault : readFault(error);
-  const remedy = remedyOfInterruption(cause);
-  const report: ErrorReport = new PurgeError(
-    'INTERRUPTED',
-    `Purge ${run.purge.id} was interrupted: ${cause.message}`,
-    { details: { sqlState: cause.sqlState }, ...(remedy === null ? {} : { remedy }) },
-  ).toReport();
-  const interruptions = run.purge.interruptions + 1;
+  const report = reportOfInterruption(run.purge, error, cause);
+  const interruptions = ((await hasProgressed(run, meter)) ? 0 : run.purge.interruptions) + 1;
   const retryInMs = retryAfter(interruptions);
   await run.parts.failpoint('before-settle');
   // The ledger itself may be what cannot be reached: then the purge stays `running` there, and the
@@ -188,6 +208,16 @@ async function settleInterruption(
       );
     });
   return { kind: 'interrupted', error: report, retryInMs };
+}
+
+/**
+ * Whether a batch was committed since the purge was last interrupted, by whatever holder: then it waits
+ * no longer for its next try than at its first interruption. Where the ledger cannot be asked, what
+ * this holder did is known.
+ */
+async function hasProgressed({ parts, purge }: Stopped, meter: ProgressMeter): Promise<boolean> {
+  if (purge.interruptions === 0 || meter.rowsDeleted > purge.rowsDeleted) return true;
+  return parts.purges.hasProgressedSince(purge.id, 'interrupted').catch(() => false);
 }
 
 /** What undid a transaction is still there; should the look fail, the error stands as it is. */

@@ -15,10 +15,23 @@ export interface SweepKeyspace {
     readonly startCursor: string | null;
     readonly admit: (tenantIds: readonly string[]) => Promise<ReadonlySet<string>>;
     readonly onProgress: (step: SweepStep) => Promise<void>;
+    /** Tenants whose keys are made durable by `keep` before they are unlinked. */
+    readonly archive?: {
+      readonly tenantIds: ReadonlySet<string>;
+      readonly keep: (keys: readonly SweptKey[]) => Promise<void>;
+    };
   }): Promise<void>;
   /** Keys per tenant now, by a pass that only reads. */
   count(tenantIds: ReadonlySet<string>): Promise<ReadonlyMap<string, number>>;
   readonly waitMs: number;
+}
+
+/** A key as it was just before it is unlinked. */
+export interface SweptKey {
+  readonly id: string;
+  readonly key: Buffer;
+  readonly dump: Buffer;
+  readonly expiresAt: number | null;
 }
 
 export interface SweepStep {
@@ -27,6 +40,16 @@ export interface SweepStep {
   readonly deleted: ReadonlyMap<string, number>;
   /** Tenants that left the pass; it does not speak for them. */
   readonly dropped: ReadonlySet<string>;
+}
+
+/** Archives the keys of those of a sweep's purges that have an archive. */
+export interface SweepArchiving {
+  /** @returns null where none of them has */
+  begin(claim: SweepClaim): Promise<{
+    readonly tenantIds: ReadonlySet<string>;
+    keep(keys: readonly SweptKey[]): Promise<void>;
+    close(): Promise<void>;
+  } | null>;
 }
 
 export type SweepAttempt =
@@ -50,6 +73,8 @@ export interface SweepParts {
   /** A holder silent for longer is taken to be dead. */
   readonly leaseMs: number;
   readonly failpoint: Failpoint;
+  /** Null where this process has no archive. */
+  readonly archive: SweepArchiving | null;
   /** True once this process shuts down: the pass ends before its next pipeline. */
   readonly stopping: () => boolean;
 }
@@ -114,6 +139,7 @@ async function runPass(
 ): Promise<void> {
   const { keyspace } = parts;
   const book = new SweepBook(parts.sweeps, claim);
+  const archive = (await parts.archive?.begin(claim)) ?? null;
   let pipeline: OpenPipeline | null = null;
   const leave = async (): Promise<void> => {
     const left = pipeline;
@@ -136,9 +162,21 @@ async function runPass(
         await leave();
         await book.add(step);
       },
+      ...(archive === null
+        ? {}
+        : {
+            archive: {
+              tenantIds: archive.tenantIds,
+              keep: async (keys: readonly SweptKey[]) => {
+                await archive.keep(keys);
+                await parts.failpoint('keys-archived');
+              },
+            },
+          }),
     });
   } finally {
     await leave();
+    await archive?.close();
   }
   await book.write();
 }

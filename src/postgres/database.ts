@@ -3,9 +3,11 @@ import pg from 'pg';
 import { PurgeError } from '../domain/errors.ts';
 import { withoutPostgresTls } from '../domain/postgres-tls.ts';
 import { redactUrl } from '../domain/redact-url.ts';
+import { AnswerWatch, type WatchedConnection } from './answer-watch.ts';
 import { connectionFailure, isAboutEncryption } from './connection-failure.ts';
-import { ANSWER_TIMEOUT_MS, DeadlineClient, isReadTimeout } from './deadline-client.ts';
+import { spoilsConnection, watchedClient } from './deadline-client.ts';
 import type { LedgerTables } from './ledger/tables.ts';
+import { makeServerView } from './server-view.ts';
 import { type Transport, transportsOf } from './tls.ts';
 
 /** One pool, seen twice: as Kysely for the ledger, as the driver for batches and the catalogue. */
@@ -14,6 +16,12 @@ export interface Database {
   readonly ledger: Kysely<LedgerTables>;
   /** `server_version_num`, e.g. 180004. */
   readonly version: number;
+  /**
+   * From now on nobody waits for long: reads under way are given up two seconds after they began, and
+   * a connection that does not answer is found sooner. The function that it returns ends that.
+   */
+  hurry(): () => void;
+  /** Ends its connections; those of reads under way after two seconds. */
   close(): Promise<void>;
 }
 
@@ -54,22 +62,17 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 }
 
 async function openBy(transport: Transport, options: DatabaseOptions): Promise<Database> {
-  const pool = new pg.Pool({
+  const config: pg.ClientConfig = {
     connectionString: withoutPostgresTls(options.url),
     ssl: transport.ssl,
-    max: options.connectionsMax,
     application_name: options.applicationName,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    query_timeout: ANSWER_TIMEOUT_MS,
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
-    Client: DeadlineClient,
     types: { getTypeParser: typeParser as typeof pg.types.getTypeParser },
-  });
-  pool.on('error', (error) => options.onIdleError?.(error));
-  // A borrowed connection that the server ends between two statements reports it as an event; with
-  // nobody listening that would end the process. The borrower's next statement fails and is classed.
-  pool.on('connect', (client) => client.on('error', () => undefined));
+  };
+  const watch = new AnswerWatch(makeServerView(config));
+  const pool = watchedPool(config, options, watch);
   const shown = redactUrl(options.url);
   try {
     const version = await readVersion(pool);
@@ -77,23 +80,55 @@ async function openBy(transport: Transport, options: DatabaseOptions): Promise<D
     const ledger = new Kysely<LedgerTables>({
       dialect: new PostgresDialect({ pool: ledgerPool(pool) }),
     });
-    return { pool, ledger, version, close: () => pool.end() };
+    const close = async (): Promise<void> => {
+      watch.hurry();
+      await pool.end();
+      watch.close();
+    };
+    return { pool, ledger, version, hurry: () => watch.hurry(), close };
   } catch (error) {
     await pool.end();
+    watch.close();
     if (error instanceof PurgeError) throw error;
     throw connectionFailure(error, { shown, host: hostOf(options.url) });
   }
+}
+
+function watchedPool(
+  config: pg.ClientConfig,
+  { connectionsMax, onIdleError }: DatabaseOptions,
+  watch: AnswerWatch,
+): pg.Pool {
+  const Client = watchedClient(watch);
+  const pool = new pg.Pool({ ...config, max: connectionsMax, Client });
+  pool.on('error', (error) => onIdleError?.(error));
+  // A borrowed connection that the server ends between two statements reports it as an event; with
+  // nobody listening that would end the process. The borrower's next statement fails and is classed.
+  pool.on('connect', (client) => client.on('error', () => undefined));
+  const setIdle = (client: pg.PoolClient, isIdle: boolean): void => {
+    watch.setIdle(client as unknown as WatchedConnection, isIdle);
+  };
+  pool.on('release', (_error, client) => setIdle(client, true));
+  pool.on('acquire', (client) => setIdle(client, false));
+  pool.on('remove', (client) => setIdle(client, false));
+  return pool;
 }
 
 /** The ledger's statements are short: one that gets no answer for a minute will get none. */
 const ledgerPool = (pool: pg.Pool): PostgresPool => ({
   connect: async () => {
     const client = await pool.connect();
+    let isSpoilt = false;
     const query = async (text: unknown, values: readonly unknown[] = []): Promise<unknown> => {
       const question = { text: String(text), values: [...values], query_timeout: LEDGER_ANSWER_MS };
-      return client.query(question);
+      try {
+        return await client.query(question);
+      } catch (error) {
+        isSpoilt ||= spoilsConnection(error);
+        throw error;
+      }
     };
-    return { query: query as PostgresPoolClient['query'], release: () => client.release() };
+    return { query: query as PostgresPoolClient['query'], release: () => client.release(isSpoilt) };
   },
   end: () => pool.end(),
 });
@@ -154,7 +189,8 @@ export async function inTransaction<Result>(
 /**
  * Lends a connection to `work`, which opens and commits its own transaction; what it leaves open when
  * it throws is rolled back. A connection on which even ROLLBACK fails is destroyed, so that no later
- * borrower finds an open transaction on it.
+ * borrower finds an open transaction on it; so is one to a server that has become read-only, for the
+ * pool to connect to its successor.
  */
 export async function withConnection<Result>(
   pool: pg.Pool,
@@ -166,7 +202,7 @@ export async function withConnection<Result>(
     return await work(client);
   } catch (error) {
     // On a connection that is cut a ROLLBACK would wait; the server ends the transaction itself.
-    if (isReadTimeout(error)) broken = error as Error;
+    if (spoilsConnection(error)) broken = error as Error;
     else {
       await client.query('ROLLBACK').catch((rollbackError: Error) => {
         broken = rollbackError;

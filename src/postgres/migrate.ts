@@ -6,6 +6,7 @@ import { sql0003 } from './migrations/0003-tenant-tree.ts';
 import { sql0004 } from './migrations/0004-durable-commands.ts';
 import { sql0005 } from './migrations/0005-throttle.ts';
 import { sql0006 } from './migrations/0006-quiesce.ts';
+import { sql0007 } from './migrations/0007-archive.ts';
 import { privilegeError } from './sqlstate.ts';
 
 /** Numbered, in order, never edited once released. */
@@ -20,6 +21,7 @@ export const MIGRATIONS: readonly {
   { version: 4, name: 'durable commands', sql: sql0004 },
   { version: 5, name: 'throttle', sql: sql0005 },
   { version: 6, name: 'quiesce', sql: sql0006 },
+  { version: 7, name: 'archive', sql: sql0007 },
 ];
 
 /** Version of the ledger this program writes. */

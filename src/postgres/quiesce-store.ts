@@ -1,12 +1,15 @@
 import type pg from 'pg';
+import type { OpenBatchSink } from '../domain/archive.ts';
 import type { PurgeId, TenantId } from '../domain/ids.ts';
 import type { Plan } from '../domain/plan.ts';
 import type { Writer } from '../domain/quiesce.ts';
 import type { Fence } from '../domain/records.ts';
 import { type Database, withConnection } from './database.ts';
-import { type Marking, setMark, tenantRow, tenantTable } from './quiesce-mark.ts';
+import { type Mark, type Marking, setMark, tenantRow, tenantTable } from './quiesce-mark.ts';
 import { readWriters } from './quiesce-writers.ts';
+import { archivingChange, type ChangedRow } from './rows/archive-change.ts';
 import { type BatchLimits, enterBatch } from './rows/batch-bookkeeping.ts';
+import { LayoutReader } from './rows/layout-reader.ts';
 import { column, fromTable, literal } from './rows/row-predicate.ts';
 
 /** What the tenant's own row says about its purge now. */
@@ -28,6 +31,7 @@ export type MarkResult = 'set' | 'was-set' | 'absent';
 /** Marks a tenant for the application before its rows go; the ledger's triggers put it back. */
 export class QuiesceStore {
   readonly #pool: pg.Pool;
+  readonly #layouts = new LayoutReader();
 
   constructor(database: Database) {
     this.#pool = database.pool;
@@ -55,7 +59,11 @@ export class QuiesceStore {
    * earlier run stands as it is. A value that it bore already is not put back later.
    * @throws PurgeError QUIESCE_FAILED, with nothing changed; TP001, TP002; driver errors that pass
    */
-  async mark(fence: Fence, marking: Marking, limits: BatchLimits): Promise<MarkResult> {
+  async mark(
+    fence: Fence,
+    marking: Marking,
+    { limits, archive }: { readonly limits: BatchLimits; readonly archive: OpenBatchSink | null },
+  ): Promise<MarkResult> {
     return withConnection(this.#pool, async (client) => {
       await client.query(['BEGIN', enterBatch(fence, limits)].join(';\n'));
       const { rows } = await client.query(
@@ -69,7 +77,7 @@ export class QuiesceStore {
       await client.query(
         `update tenant_purge.purge set stage = 'quiesce' where id = ${literal(fence.purgeId)}`,
       );
-      const mark = await setMark(client, fence, marking);
+      const mark = await this.#setMark(client, fence, marking, archive);
       if (mark !== null) {
         const undo = mark.undo === null ? 'null' : literal(mark.undo);
         const old = mark.old === null ? 'null' : literal(mark.old);
@@ -83,6 +91,25 @@ export class QuiesceStore {
       await client.query('COMMIT');
       return mark === null ? 'absent' : 'set';
     });
+  }
+
+  /** The row as it was, whatever the mark and triggers change in it, goes into the archive. */
+  async #setMark(
+    client: pg.PoolClient,
+    fence: Fence,
+    marking: Marking,
+    open: OpenBatchSink | null,
+  ): Promise<Mark | null> {
+    const mark = (): Promise<Mark | null> => setMark(client, fence, marking);
+    if (open === null) return mark();
+    const { plan, tenantId } = marking;
+    const row: ChangedRow = {
+      rows: tenantRow(plan, tenantId),
+      source: { table: plan.tenant.table, relation: plan.tenant.table },
+      level: 'quiesce',
+      step: 'quiesce',
+    };
+    return archivingChange(client, fence, { row, open, layouts: this.#layouts }, mark);
   }
 
   async outcome(purgeId: PurgeId): Promise<MarkOutcome> {

@@ -28,7 +28,7 @@ export interface DatabaseFault {
 const BY_STATE: Readonly<Record<string, FaultClass>> = {
   TP001: 'stale',
   TP002: 'stop',
-  '57014': 'shrink', // statement timeout, or somebody's pg_cancel_backend
+  '57014': 'shrink', // statement timeout; or somebody's pg_cancel_backend, see BY_SOMEBODY
   '25P04': 'shrink', // transaction_timeout of the role or the database, PostgreSQL 17 on
   '23503': 'reference',
   '23001': 'reference',
@@ -85,6 +85,9 @@ const TLS_ERRORS = /^ERR_(TLS|SSL|OSSL)_/;
 const CONNECTION_MESSAGES =
   /query read timeout|connection terminated|connection ended|timeout exceeded when trying to connect|client has encountered a connection error|not queryable|does not support SSL connections|error establishing an SSL connection|disconnected before secure TLS connection/i;
 
+/** One code for two causes, told apart where the server speaks English. */
+const BY_SOMEBODY = /due to user request/;
+
 /** Reads a thrown driver error; anything else is `fatal`. */
 export function readFault(thrown: unknown): DatabaseFault {
   const error: Readonly<Record<string, unknown>> =
@@ -113,6 +116,7 @@ function classify(
   message: string,
   error: Readonly<Record<string, unknown>>,
 ): FaultClass {
+  if (sqlState === '57014' && BY_SOMEBODY.test(message)) return 'back-off';
   if (sqlState !== null)
     return BY_STATE[sqlState] ?? BY_STATE_CLASS[sqlState.slice(0, 2)] ?? 'fatal';
   const lost =

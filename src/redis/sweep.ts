@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import { PurgeError } from '../domain/errors.ts';
+import { archiveAndUnlink, type KeepKeys } from './archive-keys.ts';
 import { toKeyBytes } from './byte-text.ts';
 import { createKeyOwner } from './key-owner.ts';
 import { type KeyTemplate } from './key-template.ts';
@@ -44,6 +45,8 @@ export interface SweepOptions<Id extends string> {
   readonly admit: (tenantIds: readonly Id[]) => Promise<ReadonlySet<Id>>;
   /** Awaited after every pipeline, and every few pages without keys. */
   readonly onProgress: (progress: SweepProgress<Id>) => Promise<void>;
+  /** Tenants whose keys are made durable by `keep` before they are unlinked; absent: nobody's. */
+  readonly archive?: { readonly tenantIds: ReadonlySet<Id>; readonly keep: KeepKeys<Id> };
   readonly signal?: AbortSignal;
 }
 
@@ -163,13 +166,23 @@ async function deleteAdmitted<Id extends string>(
   for (const id of concerned) if (!admitted.has(id)) totals.dropped.add(id);
   if (doomed.length === 0) return deleted;
 
-  const keys = doomed.flatMap((id) => keysById.get(id) ?? []);
-  let gone = await awaitReply(options.redis.unlink(...keys));
-  for (const id of doomed) {
-    const count = Math.min(keysById.get(id)?.length ?? 0, gone);
-    gone -= count;
-    if (count === 0) continue;
-    deleted.set(id, count);
+  const keysOf = (id: Id): { id: Id; keys: Buffer[] } => ({ id, keys: keysById.get(id) ?? [] });
+  const isArchived = (id: Id): boolean => options.archive?.tenantIds.has(id) === true;
+  const archived = doomed.filter(isArchived).map(keysOf);
+  if (options.archive !== undefined && archived.length > 0) {
+    const gone = await archiveAndUnlink(options.redis, archived, options.archive.keep);
+    for (const [id, count] of gone) deleted.set(id, count);
+  }
+  const others = doomed.filter((id) => !isArchived(id)).map(keysOf);
+  if (others.length > 0) {
+    let gone = await awaitReply(options.redis.unlink(...others.flatMap(({ keys }) => keys)));
+    for (const { id, keys } of others) {
+      const count = Math.min(keys.length, gone);
+      gone -= count;
+      if (count > 0) deleted.set(id, count);
+    }
+  }
+  for (const [id, count] of deleted) {
     totals.deleted.set(id, (totals.deleted.get(id) ?? 0) + count);
   }
   return deleted;

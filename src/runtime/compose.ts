@@ -1,8 +1,11 @@
 import { hostname } from 'node:os';
+import { createFileSystemStore } from '../archive/file-system-store.ts';
 import type { Config } from '../config/config.ts';
 import { asWorkerId } from '../domain/ids.ts';
 import { KeepList } from '../domain/keep-list.ts';
 import type { QuiesceRule } from '../domain/quiesce.ts';
+import type { ArchiveParts } from '../engine/archive/archive-parts.ts';
+import { makeSweepArchiving } from '../engine/archive/sweep-archive.ts';
 import type { PrepareParts } from '../engine/campaign/prepare.ts';
 import { type Failpoint, noFailpoint } from '../engine/failpoints.ts';
 import { IdentityCheck, type Whereabouts } from '../engine/identity-check.ts';
@@ -14,6 +17,7 @@ import { createLogger, type Logger } from '../observability/logger.ts';
 import type { OwnerRule, PlanRules } from '../planner/rules.ts';
 import { type Database, inTransaction, openDatabase, READ_ONLY } from '../postgres/database.ts';
 import { readDatabaseIdentity } from '../postgres/database-identity.ts';
+import { ArchiveStore } from '../postgres/ledger/archives.ts';
 import { CampaignStore } from '../postgres/ledger/campaigns.ts';
 import { CommandStore } from '../postgres/ledger/commands.ts';
 import { withReconcilerLock } from '../postgres/ledger/locks.ts';
@@ -62,6 +66,7 @@ export interface Actor extends Observer {
   readonly campaigns: CampaignStore;
   readonly commands: CommandStore;
   readonly queue: PurgeQueue;
+  readonly archive: ArchiveParts;
   readonly reconcile: ReconcileParts;
 }
 
@@ -157,6 +162,7 @@ export async function actOn(observer: Observer, options: ComposeOptions): Promis
       campaigns: new CampaignStore(observer.database),
       commands,
       queue,
+      archive: archiveParts(config, observer.database),
       reconcile: {
         purges,
         commands,
@@ -176,6 +182,13 @@ export async function actOn(observer: Observer, options: ComposeOptions): Promis
     throw error;
   }
 }
+
+/** Where archives lie; nothing is made there before the first of them. */
+export const archiveParts = (config: Config, database: Database): ArchiveParts => ({
+  store: createFileSystemStore(config.archive.dir),
+  ledger: new ArchiveStore(database),
+  databaseVersion: database.version,
+});
 
 /** What enqueueing a campaign needs. */
 export const enqueueParts = (actor: Actor): EnqueueParts => ({
@@ -202,7 +215,11 @@ export function engineParts(
   return {
     purges: actor.purges,
     campaigns: actor.campaigns,
-    rows: new RowStore(actor.database, () => failpoint('before-commit')),
+    rows: new RowStore(actor.database, {
+      beforeCommit: () => failpoint('before-commit'),
+      archiveWritten: () => failpoint('archive-written'),
+    }),
+    archive: actor.archive,
     reader: actor.reader,
     livePlan,
     identity: new IdentityCheck(
@@ -220,6 +237,7 @@ export function engineParts(
               holder,
               leaseMs: Math.min(SWEEP_LEASE_MS, config.worker.lockMs),
               failpoint,
+              archive: makeSweepArchiving(actor.archive),
               tenantsWithRows: async (tenantIds) =>
                 actor.reader.tenantsWithRows(await livePlan.current(), tenantIds),
             },

@@ -1,5 +1,6 @@
 import type { PurgeId } from '../domain/ids.ts';
-import type { Failpoint } from '../engine/failpoints.ts';
+import { sealForgotten } from '../engine/archive/seal-archive.ts';
+import { type Failpoint, noFailpoint } from '../engine/failpoints.ts';
 import { runPurge } from '../engine/run-purge.ts';
 import type { SweptPurge } from '../postgres/ledger/sweeps.ts';
 import { runCommand } from '../queue/commands.ts';
@@ -10,10 +11,15 @@ import { type Actor, engineParts, processIdentity, queueAddress } from './compos
 export interface RunningWorker {
   /** Resolves when every worker is connected to the queue and takes jobs. */
   ready(): Promise<void>;
-  /** Each purge finishes its batch and is given back; then the reconciler and the queue close. */
+  /**
+   * Each purge finishes its batch and is given back; then the reconciler and the queue close. A read
+   * under way is given up after two seconds.
+   */
   stop(): Promise<void>;
 }
 
+/** Manifests that a round of the reconciler writes. */
+const SEALED_AT_ONCE = 100;
 const CONFIRM_EVERY_MS = 50;
 const CONFIRM_TRIES_MAX = 40;
 /** Jobs woken side by side. */
@@ -46,14 +52,19 @@ export function startWorker(actor: Actor, failpoint?: Failpoint): RunningWorker 
       );
     },
   });
-  const ticker = startReconciling(actor);
+  const ticker = startReconciling(actor, parts.failpoint);
   return {
     ready: () => worker.ready(),
     async stop() {
       ticker.stop();
-      await worker.stop();
-      await parts.sweeper?.stop();
-      await ticker.idle();
+      const unhurry = actor.database.hurry();
+      try {
+        await worker.stop();
+        await parts.sweeper?.stop();
+        await ticker.idle();
+      } finally {
+        unhurry();
+      }
     },
   };
 }
@@ -67,7 +78,10 @@ async function wakeSwept(actor: Actor, purges: readonly SweptPurge[]): Promise<v
 }
 
 /** Reconciles every `worker.reconcileMs`, one at a time; a failure is logged and tried again. */
-export function startReconciling(actor: Actor): { stop(): void; idle(): Promise<void> } {
+export function startReconciling(
+  actor: Actor,
+  failpoint: Failpoint = noFailpoint,
+): { stop(): void; idle(): Promise<void> } {
   let running: Promise<unknown> = Promise.resolve();
   let busy = false;
   const timer = setInterval(() => {
@@ -77,11 +91,13 @@ export function startReconciling(actor: Actor): { stop(): void; idle(): Promise<
       .then((report) => {
         if (
           report.jobsAdded + report.jobsPromoted + report.stopsSettled > 0 ||
-          report.pauseReapplied
+          report.pauseReapplied ||
+          report.queueReleased
         ) {
           actor.log.warn(report, 'the queue was derived from the ledger again');
         }
       })
+      .then(() => sealForgotten({ ...actor, failpoint }, actor.archive, SEALED_AT_ONCE))
       .catch((error: unknown) => actor.log.warn({ err: error }, 'reconciling failed; tried again'))
       .finally(() => {
         busy = false;

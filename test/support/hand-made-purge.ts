@@ -71,6 +71,7 @@ export async function carryOut(
   const run: Run = {
     parts: { ...parts, sweeper: null },
     control,
+    archive: null,
     purge: claim.purge,
     fence: claim.fence,
     campaign: {

@@ -6,10 +6,13 @@ import type { CampaignRecord, PurgeRecord } from '../../domain/records.ts';
 import type { ExpectedResult, VacuumAdvice } from '../../domain/report.ts';
 import type { PlanRules } from '../../planner/rules.ts';
 import { type Database, inTransaction, READ_ONLY } from '../../postgres/database.ts';
+import { ArchiveView } from '../../postgres/ledger/archive-view.ts';
 import type { LedgerHistory } from '../../postgres/ledger/history.ts';
 import type { PurgeStore } from '../../postgres/ledger/purges.ts';
 import { readPlan } from '../../postgres/read-plan.ts';
 import type { RowReader } from '../../postgres/rows/row-reader.ts';
+import { readArchiveStates } from '../archive/archive-states.ts';
+import { type CampaignArchive, describeCampaignUndo, sumArchives } from '../archive/archive-sum.ts';
 import type { SweepKeyspace } from '../sweep.ts';
 import { expectedResults } from './expected-results.ts';
 import { type CountedTenant, takeCounts } from './prepare.ts';
@@ -21,6 +24,8 @@ export interface ReportParts {
   readonly reader: RowReader;
   readonly rules: PlanRules;
   readonly keyspace: SweepKeyspace | null;
+  /** `archive.keepDays` of the configuration. */
+  readonly keepDays: number;
 }
 
 /** A purge that did not end as it should, and why. */
@@ -51,6 +56,9 @@ export interface CampaignReport {
   /** The statement that clears the dead rows, or null where there are none. */
   readonly vacuumStatement: string | null;
   readonly failures: readonly Failure[];
+  /** Null where nothing was archived. */
+  readonly archive: CampaignArchive | null;
+  /** Whether there is a way back, for people. */
   readonly undo: string;
 }
 
@@ -66,6 +74,12 @@ export async function makeCampaignReport(
   const ended = !purges.some(({ status }) => isLive(status));
   const rowsDeleted = sum(purges, (purge) => purge.rowsDeleted);
   const durationMs = durationOf(purges, ended);
+  const archives = await readArchiveStates(new ArchiveView(parts.database), {
+    purges,
+    campaigns: [campaign],
+    keepDays: parts.keepDays,
+  });
+  const archive = sumArchives(archives);
   const vacuum = ended ? await parts.history.vacuumAdvice(campaign.id) : [];
   return {
     campaignId: campaign.id,
@@ -96,7 +110,8 @@ export async function makeCampaignReport(
         status,
         error,
       })),
-    undo: CANNOT_BE_UNDONE,
+    archive,
+    undo: campaign.archive ? describeCampaignUndo(archive) : CANNOT_BE_UNDONE,
   };
 }
 

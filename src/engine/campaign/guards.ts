@@ -10,8 +10,6 @@ export interface Consent {
   /** Hazard types accepted by flag or configuration. */
   readonly allowed: readonly string[];
   readonly allowProduction: boolean;
-  /** Purging without an archive was asked for. */
-  readonly noArchive: boolean;
 }
 
 /** What stands in the way of the purge itself, whoever asks: targets and hazards. Pure. */
@@ -61,9 +59,6 @@ export function checkGuards(prepared: PreparedCampaign, consent: Consent): Purge
         details: { environment: consent.environment },
       }),
     );
-  }
-  if (!consent.noArchive) {
-    errors.push(new PurgeError('ARCHIVE_REQUIRED', 'Nothing would keep what is deleted.'));
   }
   return errors;
 }

@@ -1,14 +1,14 @@
 import type { Checkpoint } from '../../domain/checkpoint.ts';
 import { PurgeError } from '../../domain/errors.ts';
 import { deletesOf, type PlanLevel, type PlanStep } from '../../domain/plan.ts';
-import { stepKey } from '../../postgres/rows/batch-bookkeeping.ts';
+import { stepKey } from '../../postgres/rows/step-key.ts';
 import { readFault } from '../../postgres/sqlstate.ts';
 import { runStep } from '../batch-loop.ts';
 import { emptyComponent } from '../component.ts';
 import type { Run } from '../parts.ts';
 import type { ProgressMeter } from '../progress.ts';
-import { meansReference } from '../retry.ts';
-import { whyNotWritten } from '../stop.ts';
+import { meansReference, withBackOff } from '../retry.ts';
+import { checkControl, whyNotWritten } from '../stop.ts';
 import { findStrangers } from '../strangers.ts';
 import { refuseProtected } from './quiesce.ts';
 
@@ -29,7 +29,12 @@ export async function deleteLevels(
   from: 'checkpoints' | 'afresh' = 'checkpoints',
 ): Promise<void> {
   let saved: ReadonlyMap<string, Checkpoint> =
-    from === 'checkpoints' ? await run.parts.reader.checkpoints(run.purge.id) : new Map();
+    from === 'checkpoints'
+      ? await withBackOff(
+          () => run.parts.reader.checkpoints(run.purge.id),
+          () => checkControl(run.control),
+        )
+      : new Map();
   for (let walk = 1; ; walk += 1) {
     try {
       for (const level of run.plan.levels) await deleteLevel(run, meter, level, saved);

@@ -23,7 +23,11 @@ async function mark(run: Run, meter: ProgressMeter, rule: QuiesceRule): Promise<
   // Not before the purge may begin: a tenant is not taken out of service to wait for a window.
   await parts.throttle.admit(run, meter, []);
   const result = await fenced(run, () =>
-    parts.quiesce.mark(run.fence, { plan, tenantId: purge.tenantId, rule }, parts.limits),
+    parts.quiesce.mark(
+      run.fence,
+      { plan, tenantId: purge.tenantId, rule },
+      { limits: parts.limits, archive: run.archive?.sinkOf(plan.tenant.table) ?? null },
+    ),
   );
   if (result === 'set') run.control.onMilestone('The tenant is marked: it is being purged');
 }

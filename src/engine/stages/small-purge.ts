@@ -18,6 +18,9 @@ export const isSmall = ({ purge, parts }: Run): boolean =>
  */
 const TRIES_MAX = 3;
 
+/** One segment for all of them: 27 fsyncs a tenant took 7 s over 1,845 tenants, one 0.5 s. */
+const ALL_TABLES = 'all-tables';
+
 /**
  * All levels in one transaction: 1,845 small tenants took 15.6 s with a transaction for each table,
  * 8.6 s with one for each tenant.
@@ -62,6 +65,7 @@ async function tryAtOnce(run: Run, meter: ProgressMeter): Promise<void> {
       tenantId: run.purge.tenantId,
       levels: run.plan.levels,
       limits: parts.limits,
+      archive: run.archive?.sinkOf(ALL_TABLES) ?? null,
       next: parts.sweeper === null ? 'verify' : 'redis',
     }),
   );

@@ -46,10 +46,7 @@ export async function answerPurges(
 ): Promise<CommandResult[]> {
   const { selection, request } = work;
   const found = narrow(
-    trx
-      .selectFrom('tenant_purge.purge')
-      .selectAll()
-      .select(sql<LevelStop | null>`stop_after_level`.as('level_stop')),
+    trx.selectFrom('tenant_purge.purge').selectAll().select('stop_after_level as level_stop'),
     selection,
   );
   const rows = await (work.onlyRunning === true ? found.where('status', '=', 'running') : found)

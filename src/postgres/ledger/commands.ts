@@ -145,7 +145,7 @@ export class CommandStore {
     const rows = await this.#ledger
       .selectFrom('tenant_purge.purge')
       .selectAll()
-      .where(sql<boolean>`bell_due`)
+      .where('bell_due', '=', true)
       .limit(limit)
       .execute();
     return rows.map(toPurgeRecord);

@@ -276,6 +276,19 @@ export class PurgeStore {
     return row?.job_number ?? null;
   }
 
+  /** Whether a batch was committed after the purge's last event of this kind, or at all without one. */
+  async hasProgressedSince(purgeId: PurgeId, eventKind: string): Promise<boolean> {
+    const { rows } = await sql<{ progressed: boolean }>`
+      select exists (
+        select from tenant_purge.batch b
+        where b.purge_id = ${purgeId} and b.at > coalesce(
+          (select max(e.at) from tenant_purge.event e
+           where e.purge_id = ${purgeId} and e.kind = ${eventKind}), '-infinity')) as progressed`.execute(
+      this.#ledger,
+    );
+    return rows[0]?.progressed === true;
+  }
+
   /** Time of the last sign of life of the holder: its claim, its last batch, or that it holds. */
   async lastSignOfLife(purgeId: PurgeId): Promise<{ ageMs: number } | null> {
     const { rows } = await sql<{ age_ms: number | null }>`

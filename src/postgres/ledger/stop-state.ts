@@ -19,7 +19,7 @@ export interface PendingStop {
   /** Null: nobody holds it, and whoever looks next settles it. */
   readonly worker: string | null;
   readonly claimedAt: Date | null;
-  /** Since its holder's claim or last batch. */
+  /** Since its holder's claim, its last batch, or when it last said that it holds. */
   readonly silentMs: number | null;
   /** For how long its batch in flight has been open; null where there is none. */
   readonly batchOpenMs: number | null;
@@ -28,11 +28,12 @@ export interface PendingStop {
 /** Purges listed at once; the rest is counted. */
 const SHOWN_MAX = 200;
 
-/** Only reads, and also reads a ledger from before there were stops at the end of a level. */
+/** Only reads, and also reads a ledger from before throttles and stops at the end of a level. */
 export async function readPendingStops(
   ledger: Kysely<LedgerTables>,
   selection: PurgeSelection,
 ): Promise<PendingStop[]> {
+  const holding = (await hasThrottle(ledger)) ? LAST_HOLDING : sql`null::timestamptz`;
   const { rows } = await sql<{
     id: string;
     status: PurgeStatus;
@@ -49,7 +50,8 @@ export async function readPendingStops(
     select p.id, p.status, p.stage, p.level, to_jsonb(p) ->> 'stop_after_level' as level_stop,
            asked.actor as asked_by, asked.at as asked_at, p.worker, p.claimed_at,
            (extract(epoch from clock_timestamp() - greatest(p.claimed_at, (
-             select max(b.at) from tenant_purge.batch b where b.purge_id = p.id))) * 1000)::float8
+             select max(b.at) from tenant_purge.batch b where b.purge_id = p.id),
+             ${holding})) * 1000)::float8
              as silent_ms,
            (select (extract(epoch from clock_timestamp() - min(a.xact_start)) * 1000)::float8
             from pg_locks l join pg_stat_activity a using (pid) where ${LOCK_OF_BATCH})
@@ -78,6 +80,16 @@ export async function readPendingStops(
     silentMs: row.silent_ms,
     batchOpenMs: row.batch_open_ms,
   }));
+}
+
+/** A holder that holds back commits no batch, but says once a second that it is there. */
+const LAST_HOLDING = sql`(select t.seen_at from tenant_purge.throttled t
+  where t.purge_id = p.id and t.fence = p.fence)`;
+
+async function hasThrottle(ledger: Kysely<LedgerTables>): Promise<boolean> {
+  const { rows } = await sql<{ present: boolean }>`
+    select to_regclass('tenant_purge.throttled') is not null as present`.execute(ledger);
+  return rows[0]?.present === true;
 }
 
 function conditionOf(selection: PurgeSelection) {

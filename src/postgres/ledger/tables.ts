@@ -17,6 +17,7 @@ export interface LedgerTables {
     stopped: boolean;
     changed_by: string | null;
     changed_at: Date | null;
+    queue_release_due: Generated<boolean>;
   };
   'tenant_purge.plan': { fingerprint: string; plan: Json<Plan>; created_at: Generated<Date> };
   'tenant_purge.campaign': {
@@ -63,6 +64,8 @@ export interface LedgerTables {
     started_at: Date | null;
     ended_at: Date | null;
     waits_for: Generated<string[]>;
+    bell_due: Generated<boolean>;
+    stop_after_level: 'pause' | 'cancel' | null;
   };
   'tenant_purge.checkpoint': {
     purge_id: string;

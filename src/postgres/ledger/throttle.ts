@@ -1,4 +1,4 @@
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { PurgeId } from '../../domain/ids.ts';
 import type { Holding, Knobs } from '../../domain/load.ts';
 import type { Fence } from '../../domain/records.ts';
@@ -20,6 +20,9 @@ export interface ThrottleState {
   readonly tuned: Knobs;
   readonly fleetTuned: Knobs;
 }
+
+/** Purges that hold, each with its reason. */
+export type Holdings = ReadonlyMap<PurgeId, Holding>;
 
 /** A holder renews its reason twice a second; an older one was left behind. */
 const HOLDING_MAX_AGE_MS = 5_000;
@@ -94,27 +97,46 @@ export class ThrottleStore {
       .execute();
   }
 
-  /** Reads only; also a ledger from before there were knobs, which has none. */
-  async read(purgeId: PurgeId): Promise<ThrottleState> {
+  /**
+   * Of one purge, or of all: then `tuned` and `fleetTuned` are the same. Reads only; also a ledger
+   * from before there were knobs, which has none.
+   */
+  async read(scope: TuningScope): Promise<ThrottleState> {
     const nothing: ThrottleState = { holding: null, tuned: {}, fleetTuned: {} };
     if (!(await this.#exists())) return nothing;
     const tuning = await this.#ledger
       .selectFrom('tenant_purge.tuning')
       .selectAll()
-      .where('scope', 'in', ['fleet', purgeId])
+      .where('scope', 'in', ['fleet', scope])
       .execute();
-    const { rows } = await sql<Holding>`
-      select t.reasons, t.since from tenant_purge.throttled t
+    const knobsOf = (of: string): Knobs => {
+      const row = tuning.find((each) => each.scope === of);
+      return row === undefined ? {} : toKnobs(row);
+    };
+    const [found] = scope === 'fleet' ? [] : await this.#holdings(sql`t.purge_id = ${scope}`);
+    return {
+      holding: found === undefined ? null : { reasons: found.reasons, since: found.since },
+      tuned: knobsOf(scope),
+      fleetTuned: knobsOf('fleet'),
+    };
+  }
+
+  /** Every purge that holds now, and why. Reads only, as `read` does. */
+  async readHoldings(): Promise<Holdings> {
+    if (!(await this.#exists())) return new Map();
+    const found = await this.#holdings(sql`true`);
+    return new Map(found.map(({ purgeId, reasons, since }) => [purgeId, { reasons, since }]));
+  }
+
+  async #holdings(condition: RawBuilder<unknown>): Promise<(Holding & { purgeId: PurgeId })[]> {
+    const { rows } = await sql<Holding & { purgeId: PurgeId }>`
+      select t.purge_id as "purgeId", t.reasons, t.since from tenant_purge.throttled t
       join tenant_purge.purge p on p.id = t.purge_id and p.fence = t.fence
-      where t.purge_id = ${purgeId} and p.status in ('running', 'pausing', 'cancelling')
+      where ${condition} and p.status in ('running', 'pausing', 'cancelling')
         and t.seen_at > clock_timestamp() - ${HOLDING_MAX_AGE_MS} * interval '1 ms'`.execute(
       this.#ledger,
     );
-    const of = (scope: string): Knobs => {
-      const row = tuning.find((each) => each.scope === scope);
-      return row === undefined ? {} : toKnobs(row);
-    };
-    return { holding: rows[0] ?? null, tuned: of(purgeId), fleetTuned: of('fleet') };
+    return rows;
   }
 
   async #exists(): Promise<boolean> {

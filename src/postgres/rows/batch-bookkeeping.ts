@@ -4,6 +4,7 @@ import type { Stage } from '../../domain/purge.ts';
 import type { Fence } from '../../domain/records.ts';
 import type { BatchRange, TableStep } from './change-statements.ts';
 import { literal } from './row-predicate.ts';
+import { stepKey } from './step-key.ts';
 
 export interface BatchLimits {
   readonly lockTimeoutMs: number;
@@ -27,36 +28,6 @@ export interface LedgerEntry {
  * this long, so that a stop or the next holder need not wait for ever.
  */
 const IDLE_IN_TRANSACTION_MS = 10_000;
-
-/** The checkpoint's key of a step; a foreign key may be cleared for two reasons. */
-export function stepKey(step: PlanStep): string {
-  switch (step.kind) {
-    case 'delete':
-      return `delete ${step.table}`;
-    case 'component':
-      return `component ${step.table}`;
-    case 'clear':
-      return clearKey(step);
-    default:
-      return step satisfies never;
-  }
-}
-
-function clearKey(step: Extract<PlanStep, { kind: 'clear' }>): string {
-  switch (step.reason) {
-    case 'cycle':
-    case 'self':
-      return `clear ${step.foreignKey}`;
-    case 'rule':
-      return `unlink ${step.foreignKey}`;
-    case 'table':
-      return `table ${step.table}`;
-    case 'operator':
-      return `update ${step.table}`;
-    default:
-      return step.reason satisfies never;
-  }
-}
 
 /** First statement of every transaction: locks, fence, and whether a stop was asked for. */
 export function enterBatch(fence: Fence, limits: BatchLimits): string {

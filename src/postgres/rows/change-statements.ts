@@ -1,4 +1,5 @@
-import type { TenantId } from '../../domain/ids.ts';
+import type { ChunkKind } from '../../domain/archive.ts';
+import type { TableName, TenantId } from '../../domain/ids.ts';
 import type { ClearStep, ComponentStep, DeleteStep, RememberedParent } from '../../domain/plan.ts';
 import type { Fence } from '../../domain/records.ts';
 import {
@@ -9,6 +10,7 @@ import {
   stepAlternatives,
   stepRows,
 } from './row-predicate.ts';
+import { stepKey } from './step-key.ts';
 
 /** A step that changes one table. */
 export type TableStep = DeleteStep | ClearStep;
@@ -25,30 +27,59 @@ export interface Change {
   readonly sql: string;
   /** The steps it carries out; its result tells a number of rows for each, in this order. */
   readonly steps: readonly TableStep[];
-  /** Where these numbers stand: in the command's tag, or in the columns of its only row. */
-  readonly rows: 'tag' | 'columns';
+  /**
+   * Where these numbers stand: in the command's tag, in the columns of its only row, or nowhere: the
+   * archived lines are counted.
+   */
+  readonly rows: 'tag' | 'columns' | 'lines';
+  /** What it streams out for the archive, one for each step; empty where it returns no rows. */
+  readonly copies: readonly Copied[];
+}
+
+/**
+ * Rows that a statement streams out. Those of several tables come in tagged lines: the number of the
+ * table in `copies`, and the row as a record.
+ */
+export interface Copied {
+  readonly kind: ChunkKind;
+  readonly table: TableName;
+  /** Where the rows lie: the table, or one leaf of it. */
+  readonly relation: TableName;
+  /** The plan's step, as in the checkpoint. */
+  readonly step: string;
+  /** True for changed rows that only wait to be deleted. */
+  readonly goesLater: boolean;
 }
 
 /** Whose rows, and under which purge what is remembered of them is written down. */
 export interface Who {
   readonly tenantId: TenantId;
   readonly fence: Fence;
+  /** True where every row that is deleted or changed is streamed out as it was. */
+  readonly archived: boolean;
 }
 
 /** The statements of one batch: the change, and a look whether a trigger has kept a row. */
 export function batchChanges(
   step: TableStep,
-  part: { readonly leaf: string; readonly range: BatchRange },
+  part: { readonly leaf: TableName; readonly range: BatchRange },
   who: Who,
 ): Change[] {
   const doomed = `${rowsByAddress(step, who)} and ${rangeCondition(part.range)}`;
-  return tableChanges(step, `only ${part.leaf}`, doomed, who);
+  return tableChanges(step, { from: `only ${part.leaf}`, relation: part.leaf }, doomed, who);
 }
 
 /** The statements for all rows of a step at once. */
 export function wholeChanges(step: TableStep | ComponentStep, who: Who): Change[] {
   if (step.kind === 'component') return componentChanges(step, who);
-  return tableChanges(step, fromTable(step), wholeRows(step, who), who);
+  const target = { from: fromTable(step), relation: step.table };
+  return tableChanges(step, target, wholeRows(step, who), who);
+}
+
+/** What a statement changes, as it stands in FROM, and its name. */
+interface Target {
+  readonly from: string;
+  readonly relation: TableName;
 }
 
 /**
@@ -63,6 +94,7 @@ function componentChanges(step: ComponentStep, who: Who): Change[] {
       sql: `set constraints all ${when}`,
       steps: [],
       rows: 'tag',
+      copies: [],
     });
     return [
       set('deferred'),
@@ -73,23 +105,72 @@ function componentChanges(step: ComponentStep, who: Who): Change[] {
   const parts = step.deletes.map((part, index) =>
     deleteParts(part, fromTable(part), wholeRows(part, who), { who, index }),
   );
+  const ctes = parts.flatMap((part) => part.ctes).join(', ');
+  if (who.archived) {
+    const tagged = [
+      ...parts.map(({ gone }, index) => `select ${index}, ${gone}.${ROW}::text from ${gone}`),
+      ...step.deletes
+        .map((part, index) => lookBeside(part, `gone${index}`, who))
+        .filter((look) => look !== 'null')
+        .map((look) => `select null::int, case when (${look}) is null then '' end`),
+    ];
+    const sql = copyOut(`with ${ctes} ${tagged.join(' union all ')}`);
+    const copies = step.deletes.map((part) => copiedRows(part, part.table));
+    return [{ sql, steps: step.deletes, rows: 'lines', copies }];
+  }
   const answers = [
     ...parts.map(({ gone }) => `(select count(*) from ${gone})`),
     ...step.deletes.map((part, index) => lookBeside(part, `gone${index}`, who)),
   ];
-  const sql = `with ${parts.flatMap(({ ctes }) => ctes).join(', ')} select ${answers.join(', ')}`;
-  return [{ sql, steps: step.deletes, rows: 'columns' }];
+  const sql = `with ${ctes} select ${answers.join(', ')}`;
+  return [{ sql, steps: step.deletes, rows: 'columns', copies: [] }];
 }
 
-function tableChanges(step: TableStep, target: string, doomed: string, who: Who): Change[] {
+function tableChanges(step: TableStep, target: Target, doomed: string, who: Who): Change[] {
+  const { from } = target;
   const steps = [step];
-  if (step.kind === 'clear') return [{ sql: clearSql(step, target, doomed), steps, rows: 'tag' }];
-  const change: Change =
-    step.remembers.length === 0
-      ? { sql: `delete from ${target} t where ${doomed}`, steps, rows: 'tag' }
-      : { sql: rememberingSql(step, target, doomed, who), steps, rows: 'columns' };
-  return [change, ...looks(step, target, doomed)];
+  const copies = who.archived ? [copiedRows(step, target.relation)] : [];
+  if (step.kind === 'clear') {
+    const sql = who.archived
+      ? copyOut(keepingSql(step, from, doomed))
+      : clearSql(step, from, doomed);
+    return [{ sql, steps, rows: 'tag', copies }];
+  }
+  return [deleteChange(step, from, doomed, { who, copies }), ...looks(step, from, doomed)];
 }
+
+function deleteChange(
+  step: DeleteStep,
+  from: string,
+  doomed: string,
+  { who, copies }: { readonly who: Who; readonly copies: Change['copies'] },
+): Change {
+  const steps = [step];
+  const remembers = step.remembers.length > 0;
+  if (!who.archived) {
+    return remembers
+      ? { sql: rememberingSql(step, from, doomed, who), steps, rows: 'columns', copies }
+      : { sql: `delete from ${from} t where ${doomed}`, steps, rows: 'tag', copies };
+  }
+  const goneRows = `delete from ${from} t where ${doomed} returning t.*`;
+  const kept = step.remembers.map(
+    (parent, each) => `kept${each} as (${rememberSql(parent, 'gone', who)})`,
+  );
+  const sql = remembers
+    ? `with gone as (${goneRows}), ${kept.join(', ')} select * from gone`
+    : goneRows;
+  return { sql: copyOut(sql), steps, rows: 'tag', copies };
+}
+
+const copyOut = (sql: string): string => `copy (${sql}) to stdout`;
+
+const copiedRows = (step: TableStep, relation: TableName): Copied => ({
+  kind: step.kind === 'delete' ? 'deleted' : 'changed',
+  table: step.table,
+  relation,
+  step: stepKey(step),
+  goesLater: step.kind === 'clear' && (step.reason === 'cycle' || step.reason === 'self'),
+});
 
 function rememberingSql(step: DeleteStep, target: string, doomed: string, who: Who): string {
   const { ctes, gone } = deleteParts(step, target, doomed, { who, index: 0 });
@@ -98,6 +179,7 @@ function rememberingSql(step: DeleteStep, target: string, doomed: string, who: W
 
 /** No column of an application's can have these names. */
 const ADDRESS = ['tableoid', 'ctid'];
+const ROW = '"tenant_purge row"';
 
 /** A delete as part of a larger statement, and the keys it remembers of one-to-one parents. */
 function deleteParts(
@@ -109,7 +191,8 @@ function deleteParts(
   const gone = `gone${index}`;
   const returned = step.remembers.flatMap((parent) => parent.columns);
   const names = [...new Set([...ADDRESS, ...returned])];
-  const returning = names.map((name) => `t.${column(name)}`).join(', ');
+  const values = names.map((name) => `t.${column(name)}`);
+  const returning = [...values, ...(who.archived ? [`t as ${ROW}`] : [])].join(', ');
   return {
     gone,
     ctes: [
@@ -132,19 +215,37 @@ function rememberSql(parent: RememberedParent, gone: string, { fence }: Who): st
 }
 
 /** `stepRows` leaves out rows that hold the values already: they are not touched again. */
-function clearSql(step: ClearStep, target: string, doomed: string): string {
-  // A bare literal takes the type of the column it is assigned to.
-  const assignments = step.columns.map((name, index) => {
-    const value = step.values?.[index] ?? null;
-    return `${column(name)} = ${value === null ? 'null' : literal(value)}`;
-  });
-  return `update ${target} t set ${assignments.join(', ')} where ${doomed}`;
+const clearSql = (step: ClearStep, target: string, doomed: string): string =>
+  `update ${target} t set ${assignments(step)} where ${doomed}`;
+
+/**
+ * The same, returning each row as it was and as it is then. A row that another session changes
+ * meanwhile has a new address once its lock is had: it is left to the next pass, unchanged and
+ * unarchived.
+ */
+function keepingSql(step: ClearStep, target: string, doomed: string): string {
+  const [oid, tid] = ['"tenant_purge oid"', '"tenant_purge tid"'];
+  return `with was as materialized (
+      select t.tableoid as ${oid}, t.ctid as ${tid}, t as ${ROW} from ${target} t
+      where ${doomed} for update of t)
+    update ${target} t set ${assignments(step)} from was
+    where t.ctid = was.${tid} and t.tableoid = was.${oid} returning (was.${ROW}).*, t.*`;
 }
+
+const assignments = (step: ClearStep): string =>
+  step.columns
+    .map((name, index) => {
+      const value = step.values?.[index] ?? null;
+      // A bare literal takes the type of the column it is assigned to.
+      return `${column(name)} = ${value === null ? 'null' : literal(value)}`;
+    })
+    .join(', ');
 
 /** Raises TP007 with the name of a row that is still there, before a later statement stumbles on it. */
 function looks(step: DeleteStep, target: string, doomed: string): Change[] {
   if (!step.mayKeepRows) return [];
-  return [{ sql: `select ${refuseKept(step, target, doomed)}`, steps: [], rows: 'tag' }];
+  const sql = `select ${refuseKept(step, target, doomed)}`;
+  return [{ sql, steps: [], rows: 'tag', copies: [] }];
 }
 
 /**

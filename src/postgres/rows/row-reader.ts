@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import type { Checkpoint } from '../../domain/checkpoint.ts';
-import type { PurgeId, TableName, TenantId } from '../../domain/ids.ts';
+import { asTableName, type PurgeId, type TableName, type TenantId } from '../../domain/ids.ts';
 import {
   type ClearStep,
   type DeleteStep,
@@ -28,7 +28,7 @@ import {
 
 /** A table that holds rows itself: an ordinary table, or one partition. */
 export interface Leaf {
-  readonly name: string;
+  readonly name: TableName;
   readonly filenode: number;
   readonly blocks: number;
   /** `reltuples`; -1 when never analysed. */
@@ -38,6 +38,8 @@ export interface Leaf {
 }
 
 type Queryable = pg.Pool | pg.ClientBase;
+
+const ASSUMED_ROW_BYTES = 250;
 
 /** Everything the program asks of tenants' tables without changing them. */
 export class RowReader {
@@ -74,12 +76,33 @@ export class RowReader {
       [step.table],
     );
     return rows.map((row) => ({
-      name: row.name,
+      name: asTableName(row.name),
       filenode: Number(row.filenode),
       blocks: Number(row.blocks),
       estimatedRows: Number(row.estimated_rows),
       hasTenantIndex: row.has_tenant_index,
     }));
+  }
+
+  /**
+   * Bytes that so many rows of each table take, by the tables' averages, TOAST included; leaves of a
+   * partitioned table together. A table that was never analysed counts with an assumed row.
+   */
+  async bytesOf(rowsPerTable: Readonly<Record<string, number>>): Promise<number> {
+    const tables = Object.keys(rowsPerTable);
+    const counts = tables.map((table) => Math.max(0, rowsPerTable[table] ?? 0));
+    const { rows } = await this.#pool.query(
+      `select coalesce(sum(asked.rows * case when size.rows > 0 then size.bytes / size.rows
+                                             else ${ASSUMED_ROW_BYTES} end), 0)::float8 as bytes
+       from unnest($1::text[], $2::float8[]) as asked (name, rows)
+       cross join lateral (
+         select sum(pg_table_size(c.oid))::float8 as bytes,
+                sum(greatest(c.reltuples, 0))::float8 as rows
+         from pg_class c where c.oid = to_regclass(asked.name) or c.oid in (
+           select relid from pg_partition_tree(to_regclass(asked.name)) where isleaf)) size`,
+      [tables, counts],
+    );
+    return Number(rows[0]?.bytes ?? 0);
   }
 
   /** True while the step still has work: a fresh look over the whole table, leaves included. */

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import type { OpenBatchSink } from '../../domain/archive.ts';
 import type { Checkpoint } from '../../domain/checkpoint.ts';
 import { PurgeError } from '../../domain/errors.ts';
 import type { PurgeId, TableName, TenantId } from '../../domain/ids.ts';
@@ -7,6 +8,7 @@ import type { Stage } from '../../domain/purge.ts';
 import type { Fence } from '../../domain/records.ts';
 import { type Database, withConnection } from '../database.ts';
 import { readFault } from '../sqlstate.ts';
+import { BatchArchive, type PartFacts } from './batch-archive.ts';
 import {
   type BatchLimits,
   describeRange,
@@ -24,8 +26,12 @@ import {
   batchChanges,
   type Change,
   type TableStep,
+  type Who,
   wholeChanges,
 } from './change-statements.ts';
+import type { Message } from './copy-query.ts';
+import { enterCopying } from './copy-settings.ts';
+import { LayoutReader } from './layout-reader.ts';
 import { literal } from './row-predicate.ts';
 
 /** What a transaction is about: which purge, where in its plan, and where it then stands. */
@@ -37,11 +43,13 @@ interface StepTransaction {
   /** Where the step stands once this has committed; its `rows` are not read. */
   readonly checkpoint: Checkpoint;
   readonly limits: BatchLimits;
+  /** Where the rows go before they are gone; null: nowhere. */
+  readonly archive: OpenBatchSink | null;
 }
 
 export interface Batch extends StepTransaction {
   readonly step: TableStep;
-  readonly leaf: string;
+  readonly leaf: TableName;
   readonly range: BatchRange;
 }
 
@@ -61,6 +69,7 @@ export interface SmallPurge {
   readonly tenantId: TenantId;
   readonly levels: readonly PlanLevel[];
   readonly limits: BatchLimits;
+  readonly archive: OpenBatchSink | null;
   /** `redis`: give the purge back to wait for the sweep; `verify`: go on at once. */
   readonly next: 'redis' | 'verify';
 }
@@ -71,19 +80,42 @@ interface Done {
   readonly rows: number;
 }
 
+/** Fault points inside a transaction; nothing in production. */
+export interface RowStoreFailpoints {
+  /** The rows are deleted, nothing is archived for sure. */
+  readonly beforeCommit: () => Promise<void>;
+  /** The rows are durable in the archive; the ledger does not know. */
+  readonly archiveWritten: () => Promise<void>;
+}
+
+const NO_FAILPOINTS: RowStoreFailpoints = {
+  beforeCommit: () => Promise.resolve(),
+  archiveWritten: () => Promise.resolve(),
+};
+
+/** A transaction as it is put together. */
+interface Transaction {
+  readonly fence: Fence;
+  readonly limits: BatchLimits;
+  readonly archive: OpenBatchSink | null;
+  readonly changes: readonly Change[];
+  readonly levelOf: (step: TableStep) => string;
+}
+
 /**
  * The only SQL that writes to tenants' tables. Every batch is one transaction of two round trips:
- * enter (locks, fence, wish) and delete; then checkpoint, ledger row and commit. Simple
- * protocol: nothing of it outlives the transaction, so a pooler in transaction mode serves.
+ * enter (locks, fence, wish) and delete, the rows streaming to the archive; then, once they are
+ * durable there, archive chunks, checkpoint, ledger row and commit. Simple protocol: nothing of it
+ * outlives the transaction, so a pooler in transaction mode serves.
  */
 export class RowStore {
   readonly #pool: pg.Pool;
-  readonly #beforeCommit: () => Promise<void>;
+  readonly #failpoints: RowStoreFailpoints;
+  readonly #layouts = new LayoutReader();
 
-  /** @param beforeCommit fault point between the delete and its commit; nothing in production */
-  constructor(database: Database, beforeCommit: () => Promise<void> = () => Promise.resolve()) {
+  constructor(database: Database, failpoints: RowStoreFailpoints = NO_FAILPOINTS) {
     this.#pool = database.pool;
-    this.#beforeCommit = beforeCommit;
+    this.#failpoints = failpoints;
   }
 
   /**
@@ -92,7 +124,7 @@ export class RowStore {
    */
   async runBatch(batch: Batch): Promise<BatchResult> {
     const place = { leaf: batch.leaf, range: describeRange(batch.range) };
-    const changes = batchChanges(batch.step, batch, batch);
+    const changes = batchChanges(batch.step, batch, whoOf(batch));
     return this.#changeStep(batch, changes, place);
   }
 
@@ -102,7 +134,7 @@ export class RowStore {
    * @throws as `runBatch`
    */
   async runComponent(batch: ComponentBatch): Promise<BatchResult> {
-    return this.#changeStep(batch, wholeChanges(batch.step, batch), NOWHERE);
+    return this.#changeStep(batch, wholeChanges(batch.step, whoOf(batch)), NOWHERE);
   }
 
   /**
@@ -116,12 +148,14 @@ export class RowStore {
     const levelOf = new Map<TableStep, PlanLevel>();
     const changes = purge.levels.flatMap((level) =>
       inOrder(level).flatMap((step) => {
-        const changesOfStep = wholeChanges(step, purge);
+        const changesOfStep = wholeChanges(step, whoOf(purge));
         for (const each of changesOfStep.flatMap(({ steps }) => steps)) levelOf.set(each, level);
         return changesOfStep;
       }),
     );
-    return this.#change(fence, purge.limits, changes, (done, durationMs) => {
+    const levelName = (step: TableStep): string => levelOf.get(step)?.name ?? '';
+    const transaction = { ...purge, changes, levelOf: levelName };
+    return this.#change(transaction, (done, durationMs) => {
       const entries = done.flatMap(({ step, rows }): LedgerEntry[] => {
         const level = levelOf.get(step);
         if (level === undefined) return [];
@@ -149,7 +183,8 @@ export class RowStore {
     checkpoint: Checkpoint,
     limits: BatchLimits,
   ): Promise<void> {
-    await this.#change(fence, limits, [], () => ({
+    const transaction = { fence, limits, archive: null, changes: [], levelOf: () => '' };
+    await this.#change(transaction, () => ({
       closing: [saveCheckpoint(fence, step, { ...checkpoint, done: true, rows: 0 })],
       rows: 0,
     }));
@@ -162,7 +197,8 @@ export class RowStore {
     place: Place,
   ): Promise<BatchResult> {
     const { fence, step, checkpoint } = batch;
-    return this.#change(fence, batch.limits, changes, (done, durationMs) => {
+    const transaction = { ...batch, changes, levelOf: () => batch.level };
+    return this.#change(transaction, (done, durationMs) => {
       const entries = done.map((each) => entryOf(each.step, each.rows, durationMs, batch, place));
       return {
         closing: [
@@ -176,48 +212,93 @@ export class RowStore {
 
   /**
    * One transaction in two messages: enter and change; then, if nothing changed but what our own
-   * statements named, book and commit.
+   * statements named and all of it is in the archive, book and commit.
    * @param book from rows per step to the closing statements and the rows to report
    */
   async #change(
-    fence: Fence,
-    limits: BatchLimits,
-    changes: readonly Change[],
+    transaction: Transaction,
     book: (
       done: readonly Done[],
       durationMs: number,
     ) => { readonly closing: readonly string[]; readonly rows: number },
   ): Promise<BatchResult> {
-    const audit = new ChangeAudit(changes.flatMap(({ steps }) => steps));
-    const watch = audit.statements();
-    const opening = [
-      'BEGIN',
-      enterBatch(fence, limits),
-      ...(watch === null ? [] : [watch.before]),
-      ...changes.map(({ sql }) => sql),
-      ...(watch === null ? [] : [watch.after]),
-    ];
-    const startedAt = performance.now();
-    return withConnection(this.#pool, async (client) => {
-      const query_timeout = answerTimeout(limits, changes.length);
-      const results = await runAll(
-        client,
-        { text: opening.join(';\n'), query_timeout },
-        fence.purgeId,
-      );
-      const first = watch === null ? 2 : 3;
-      const done = changes.flatMap((change, index) => readDone(change, results[first + index]));
-      if (watch !== null) {
-        const readings = { before: readingOf(results[2]), after: readingOf(results.at(-1)) };
-        audit.check(fence.purgeId, readings, ownChanges(done));
-      }
-      const { closing, rows } = book(done, performance.now() - startedAt);
-      await this.#beforeCommit();
-      const booking = { text: [...closing, 'COMMIT'].join(';\n'), query_timeout };
-      await client.query(booking);
-      return { rows, durationMs: performance.now() - startedAt };
-    });
+    const { fence, limits, changes } = transaction;
+    const archive = this.#openArchive(transaction);
+    try {
+      return await withConnection(this.#pool, async (client) => {
+        const startedAt = performance.now();
+        const query_timeout = answerTimeout(limits, changes.length);
+        const changed = await runChanges(client, transaction, { archive, query_timeout });
+        const { closing, rows } = book(changed.done, performance.now() - startedAt);
+        await this.#failpoints.beforeCommit();
+        const archived = await archive?.store(
+          client,
+          fence,
+          changed.layoutDigest,
+          partFacts(transaction, changed.done),
+        );
+        if (archived !== undefined) await this.#failpoints.archiveWritten();
+        const text = [...(archived ?? []), ...closing, 'COMMIT'].join(';\n');
+        await client.query({ text, query_timeout } as pg.QueryConfig);
+        return { rows, durationMs: performance.now() - startedAt };
+      });
+    } catch (error) {
+      // Rolled back, or nobody knows: what it wrote is never followed by anything that counts.
+      archive?.abandon();
+      throw error;
+    }
   }
+
+  #openArchive({ archive, changes }: Transaction): BatchArchive | null {
+    if (archive === null || changes.length === 0) return null;
+    return new BatchArchive(archive, changes, this.#layouts);
+  }
+}
+
+/** What the changes of a transaction have done. */
+interface Changed {
+  readonly done: readonly Done[];
+  /** Of the columns of the archived rows; empty without an archive. */
+  readonly layoutDigest: string;
+}
+
+/** Enters the transaction and changes; checks that nothing else has changed. */
+async function runChanges(
+  client: pg.ClientBase,
+  { fence, limits, changes }: Transaction,
+  how: { readonly archive: BatchArchive | null; readonly query_timeout: number },
+): Promise<Changed> {
+  const { archive, query_timeout } = how;
+  const audit = new ChangeAudit(changes.flatMap(({ steps }) => steps));
+  const watch = audit.statements();
+  const opening = [
+    'BEGIN',
+    enterBatch(fence, limits),
+    ...(archive === null ? [] : [enterCopying()]),
+    ...(watch === null ? [] : [watch.before]),
+  ];
+  const closing = [
+    ...(watch === null ? [] : [watch.after]),
+    ...(archive === null ? [] : [`select ${archive.layoutDigest}`]),
+  ];
+  const first = opening.length;
+  const message = {
+    text: [...opening, ...changes.map(({ sql }) => sql), ...closing].join(';\n'),
+    query_timeout,
+  };
+  const results = await namingKept(fence.purgeId, () =>
+    archive === null ? runAll(client, message) : archive.run(client, message, first),
+  );
+  const done = changes.flatMap((change, index) =>
+    readDone(change, results[first + index], archive),
+  );
+  if (watch !== null) {
+    const before = readingOf(results[first - 1]);
+    const after = readingOf(results[first + changes.length]);
+    audit.check(fence.purgeId, { before, after }, ownChanges(done));
+  }
+  const layoutDigest = archive === null ? '' : String(results.at(-1)?.rows[0]?.[0] ?? '');
+  return { done, layoutDigest };
 }
 
 /** Of many statements a few may each take their limit; then nobody is at the other end. */
@@ -228,13 +309,12 @@ const answerTimeout = (
 const ANSWER_SLACK_MS = 5_000;
 
 /** Several statements in one message: the driver answers with one result for each. */
-async function runAll(
-  client: pg.ClientBase,
-  query: { readonly text: string; readonly query_timeout: number },
-  purgeId: PurgeId,
-): Promise<pg.QueryResult[]> {
+const runAll = async (client: pg.ClientBase, message: Message): Promise<pg.QueryResult[]> =>
+  (await client.query({ ...message, rowMode: 'array' })) as unknown as pg.QueryResult[];
+
+async function namingKept<Result>(purgeId: PurgeId, work: () => Promise<Result>): Promise<Result> {
   try {
-    return (await client.query({ ...query, rowMode: 'array' })) as unknown as pg.QueryResult[];
+    return await work();
   } catch (error) {
     throw rowsKept(purgeId, error);
   }
@@ -255,13 +335,43 @@ function rowsKept(purgeId: PurgeId, error: unknown): unknown {
   );
 }
 
-function readDone(change: Change, result: pg.QueryResult | undefined): Done[] {
-  const columns: readonly unknown[] = change.rows === 'columns' ? (result?.rows[0] ?? []) : [];
-  return change.steps.map((step, index) => ({
-    step,
-    rows: change.rows === 'tag' ? (result?.rowCount ?? 0) : Number(columns[index] ?? 0),
-  }));
+function readDone(
+  change: Change,
+  result: pg.QueryResult | undefined,
+  archive: BatchArchive | null,
+): Done[] {
+  const rowsOf = (index: number): number => {
+    switch (change.rows) {
+      case 'tag':
+        return result?.rowCount ?? 0;
+      case 'columns':
+        return Number(result?.rows[0]?.[index] ?? 0);
+      case 'lines':
+        return archive?.lines(change)[index] ?? 0;
+      default:
+        return change.rows satisfies never;
+    }
+  };
+  return change.steps.map((step, index) => ({ step, rows: rowsOf(index) }));
 }
+
+/** Rows and level of each archived part: a change streams out one for each of its steps. */
+function partFacts({ changes, levelOf }: Transaction, done: readonly Done[]): PartFacts[] {
+  let place = 0;
+  return changes.flatMap(({ steps, copies }) => {
+    const mine = done.slice(place, place + steps.length);
+    place += steps.length;
+    return copies.length === 0
+      ? []
+      : mine.map(({ step, rows }) => ({ rows, level: levelOf(step) }));
+  });
+}
+
+const whoOf = (of: Pick<StepTransaction, 'fence' | 'tenantId' | 'archive'>): Who => ({
+  fence: of.fence,
+  tenantId: of.tenantId,
+  archived: of.archive !== null,
+});
 
 const readingOf = (result: pg.QueryResult | undefined): Reading => ({
   counters: (result?.rows[0]?.[0] ?? []).map(Number),

@@ -1,0 +1,141 @@
+import type pg from 'pg';
+import { PurgeError } from '../../domain/errors.ts';
+import { quoteIdentifier } from '../../domain/identifier.ts';
+import {
+  type EmailDomainLists,
+  RESERVED_DOMAINS,
+  RESERVED_TLDS,
+} from '../../domain/test-data/email-domains.ts';
+import { type Database, inTransaction } from '../database.ts';
+import { privilegeError } from '../sqlstate.ts';
+import { lockInstallation } from './install.ts';
+import { TRIGGER_FUNCTIONS } from './trigger-function.ts';
+
+/** Triggers of one table fire by name: this one judges the row as the others have left it. */
+const TRIGGER = 'zz_tenant_purge_prevention';
+
+/** An application that writes tenants all the time must not wait behind us for long. */
+const LOCK_TIMEOUT = "SET LOCAL lock_timeout = '5s'";
+
+export interface TriggerSettings {
+  /** `schema.table` as the configuration has it. */
+  readonly table: string;
+  /** Null: there is no such column. */
+  readonly columns: {
+    readonly name: string;
+    readonly subdomain: string | null;
+    readonly email: string | null;
+  };
+  readonly words: readonly string[];
+  readonly domains: EmailDomainLists;
+}
+
+/**
+ * Sets the trigger on the tenant table, or brings its lists and columns up to date; applications may
+ * write meanwhile, for at most 5 s they wait. Idempotent; one transaction.
+ * @throws PurgeError TABLE_MISSING, COLUMN_MISSING, PRIVILEGE_MISSING
+ */
+export async function installTrigger(database: Database, settings: TriggerSettings): Promise<void> {
+  await inOneTransaction(database, async (client) => {
+    const table = await findTable(client, settings);
+    await client.query(TRIGGER_FUNCTIONS);
+    await fillLists(client, settings);
+    const { name, subdomain, email } = settings.columns;
+    const columns = [name, subdomain ?? '', email ?? ''].map(literal).join(', ');
+    await client.query(`DROP TRIGGER IF EXISTS ${TRIGGER} ON ${table}`);
+    await client.query(
+      `CREATE TRIGGER ${TRIGGER} BEFORE INSERT ON ${table}
+         FOR EACH ROW EXECUTE FUNCTION tenant_purge.refuse_test_tenant(${columns})`,
+    );
+  });
+}
+
+/** Takes trigger, functions and lists away; the log stays. Idempotent. @returns whether there was one */
+export async function uninstallTrigger(database: Database): Promise<boolean> {
+  return inOneTransaction(database, async (client) => {
+    const { rows } = await client.query(
+      `SELECT format('%I.%I', n.nspname, c.relname) AS "table"
+       FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+       WHERE t.tgname = $1 AND t.tgparentid = 0
+         AND t.tgfoid = to_regproc('tenant_purge.refuse_test_tenant')`,
+      [TRIGGER],
+    );
+    for (const { table } of rows) await client.query(`DROP TRIGGER ${TRIGGER} ON ${table}`);
+    await client.query(`
+      DROP FUNCTION IF EXISTS tenant_purge.refuse_test_tenant();
+      DROP FUNCTION IF EXISTS tenant_purge.prevention_word(text);
+      DROP FUNCTION IF EXISTS tenant_purge.prevention_domain(text);
+      DROP TABLE IF EXISTS tenant_purge.prevention_list`);
+    return rows.length > 0;
+  });
+}
+
+async function inOneTransaction<Result>(
+  database: Database,
+  work: (client: pg.ClientBase) => Promise<Result>,
+): Promise<Result> {
+  try {
+    return await inTransaction(database.pool, 'BEGIN', async (client) => {
+      await client.query(LOCK_TIMEOUT);
+      await lockInstallation(client);
+      return work(client);
+    });
+  } catch (error) {
+    throw privilegeError(error);
+  }
+}
+
+/** The table's name as SQL takes it. */
+async function findTable(
+  client: pg.ClientBase,
+  { table, columns }: TriggerSettings,
+): Promise<string> {
+  const [schema = '', relation = ''] = table.split('.');
+  const { rows } = await client.query(
+    `SELECT array_agg(a.attname::text) AS columns FROM pg_class c
+     JOIN pg_namespace n ON n.oid = c.relnamespace
+     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+     WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p') GROUP BY c.oid`,
+    [schema, relation],
+  );
+  const present: unknown = rows[0]?.columns;
+  if (!Array.isArray(present)) {
+    throw new PurgeError('TABLE_MISSING', `There is no table ${table} to put the trigger on.`, {
+      details: { table },
+    });
+  }
+  const missing = Object.entries(columns).filter(
+    ([, column]) => column !== null && !present.includes(column),
+  );
+  if (missing.length > 0) {
+    const problems = missing.map(([what, column]) => `prevention.columns.${what}: "${column}"`);
+    throw new PurgeError(
+      'COLUMN_MISSING',
+      `${table} has no such columns: ${problems.join(', ')}.`,
+      { details: { table, problems, present } },
+    );
+  }
+  return `${quoteIdentifier(schema)}.${quoteIdentifier(relation)}`;
+}
+
+async function fillLists(
+  client: pg.ClientBase,
+  { words, domains }: TriggerSettings,
+): Promise<void> {
+  const listed = [...RESERVED_TLDS, ...RESERVED_DOMAINS, ...domains.listed, ...domains.disposable];
+  await client.query('DELETE FROM tenant_purge.prevention_list');
+  for (const [kind, values] of [
+    ['word', words.map((word) => word.toLowerCase())],
+    ['email-domain', listed],
+    ['allowed-email-domain', [...domains.allowed]],
+  ] as const) {
+    await client.query(
+      `INSERT INTO tenant_purge.prevention_list (kind, value)
+       SELECT DISTINCT $1, value FROM unnest($2::text[]) AS value`,
+      [kind, values],
+    );
+  }
+}
+
+/** A trigger's arguments are literals: CREATE TRIGGER takes no parameters. */
+const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;

@@ -1,0 +1,179 @@
+import type pg from 'pg';
+import { quoteIdentifier } from '../../domain/identifier.ts';
+import type { TableName } from '../../domain/ids.ts';
+import { tableName } from '../table-name.ts';
+import * as queries from './target-queries.ts';
+
+/** A table that rows go back into, as it is now. */
+export interface TargetTable {
+  readonly name: TableName;
+  readonly partitioned: boolean;
+  readonly columns: readonly TargetColumn[];
+  /** Empty where there is none. */
+  readonly primaryKey: readonly string[];
+  readonly uniques: readonly UniqueRule[];
+  readonly checks: readonly {
+    readonly name: string;
+    readonly sql: string;
+    readonly columns: readonly string[];
+  }[];
+  /** The application's enabled triggers on INSERT or UPDATE, its partitions' included. */
+  readonly triggers: readonly TargetTrigger[];
+  /** Row security applies to the connected role. */
+  readonly rowSecurity: boolean;
+  /** Of SELECT, INSERT, UPDATE and the schema's USAGE. */
+  readonly missingPrivileges: readonly string[];
+  /** `reltuples` of all leaves; -1 where unknown. */
+  readonly estimatedRows: number;
+  readonly sequences: readonly { readonly sequence: string; readonly column: string }[];
+}
+
+export interface TargetColumn {
+  readonly name: string;
+  readonly type: string;
+  readonly notNull: boolean;
+  readonly hasDefault: boolean;
+  readonly generated: boolean;
+  readonly identity: boolean;
+}
+
+/** A unique index or an exclusion constraint. */
+export interface UniqueRule {
+  readonly name: string;
+  readonly primary: boolean;
+  readonly exclusion: boolean;
+  /** SQL over the table's columns, and the operator that two rows may not both fulfil. */
+  readonly elements: readonly { readonly sql: string; readonly operator: string }[];
+  readonly predicate: string | null;
+  readonly nullsEqual: boolean;
+  /** Null where an expression or a predicate may read any column. */
+  readonly columns: readonly string[] | null;
+}
+
+export interface TargetTrigger {
+  /** `schema.table.trigger`. */
+  readonly name: string;
+  readonly relation: TableName;
+  readonly trigger: string;
+  readonly onInsert: boolean;
+  readonly onUpdate: boolean;
+  readonly always: boolean;
+}
+
+export interface TargetKey {
+  /** `schema.table.constraint`. */
+  readonly name: string;
+  readonly child: TableName;
+  /** The partition that alone carries the key; else null. */
+  readonly childPartition: TableName | null;
+  readonly columns: readonly string[];
+  readonly parent: TableName;
+  /** The parent, or the partition of it that the key refers to. */
+  readonly parentRelation: TableName;
+  readonly referenced: readonly string[];
+  /** parent OPERATOR child, one for each column. */
+  readonly operators: readonly string[];
+  readonly matchFull: boolean;
+  /** PERIOD: the last column matches by overlapping, and one look cannot tell. */
+  readonly period: boolean;
+}
+
+export interface Target {
+  /** By the archived name; those that are gone are missing. */
+  readonly tables: ReadonlyMap<TableName, TargetTable>;
+  readonly keys: readonly TargetKey[];
+  readonly mayMakeTemporary: boolean;
+}
+
+/** Reads what a restore into these tables meets. Only looks. */
+export async function readTarget(
+  client: pg.ClientBase,
+  names: readonly TableName[],
+): Promise<Target> {
+  const ask = async <Row>(sql: string): Promise<Row[]> =>
+    (await client.query(sql, [names])).rows as Row[];
+  const tables = await ask<queries.TableRow>(queries.TABLES);
+  const nameOf = new Map(tables.map((row) => [row.oid, row.asked as TableName]));
+  const columns = groupByTable(await ask<queries.ColumnRow>(queries.COLUMNS));
+  const uniques = groupByTable(await ask<queries.UniqueRow>(queries.UNIQUES));
+  const checks = groupByTable(await ask<queries.CheckRow>(queries.CHECKS));
+  const triggers = groupByTable(await ask<queries.TriggerRow>(queries.TRIGGERS));
+  const sequences = groupByTable(await ask<queries.SequenceRow>(queries.SEQUENCES));
+  const keys = await ask<queries.KeyRow>(queries.KEYS);
+  const [database] = (
+    await client.query("select has_database_privilege(current_database(), 'TEMP') as temporary")
+  ).rows;
+  return {
+    tables: new Map(
+      tables.map((row) => [
+        row.asked as TableName,
+        {
+          name: row.asked as TableName,
+          partitioned: row.kind === 'p',
+          columns: columns.get(row.oid) ?? [],
+          primaryKey: uniques.get(row.oid)?.find((unique) => unique.primary)?.columns ?? [],
+          uniques: (uniques.get(row.oid) ?? []).map(toUnique),
+          checks: checks.get(row.oid) ?? [],
+          triggers: (triggers.get(row.oid) ?? []).map(toTrigger),
+          rowSecurity: row.row_security,
+          missingPrivileges: row.missing,
+          estimatedRows: row.estimated_rows,
+          sequences: sequences.get(row.oid) ?? [],
+        },
+      ]),
+    ),
+    keys: keys.flatMap((row) => toKey(row, nameOf)),
+    mayMakeTemporary: database?.temporary === true,
+  };
+}
+
+function groupByTable<Row extends { readonly table_oid: string }>(
+  rows: readonly Row[],
+): Map<string, Row[]> {
+  const groups = new Map<string, Row[]>();
+  for (const row of rows) groups.set(row.table_oid, [...(groups.get(row.table_oid) ?? []), row]);
+  return groups;
+}
+
+const toUnique = (row: queries.UniqueRow): UniqueRule => ({
+  name: row.name,
+  primary: row.primary,
+  exclusion: row.exclusion,
+  elements: row.elements.map((sql, at) => ({ sql, operator: row.operators[at] ?? '=' })),
+  predicate: row.predicate,
+  nullsEqual: row.nulls_equal,
+  columns: row.predicate === null ? row.columns : null,
+});
+
+function toTrigger(row: queries.TriggerRow): TargetTrigger {
+  const relation = tableName(row.schema, row.relation);
+  return {
+    name: `${relation}.${quoteIdentifier(row.trigger)}`,
+    relation,
+    trigger: row.trigger,
+    onInsert: row.on_insert,
+    onUpdate: row.on_update,
+    always: row.always,
+  };
+}
+
+function toKey(row: queries.KeyRow, nameOf: ReadonlyMap<string, TableName>): TargetKey[] {
+  const child = nameOf.get(row.child_root);
+  if (child === undefined) return [];
+  const relation = tableName(row.child_schema, row.child_relation);
+  const parentRelation = tableName(row.parent_schema, row.parent_relation);
+  return [
+    {
+      name: `${relation}.${quoteIdentifier(row.name)}`,
+      child,
+      childPartition: row.child_oid === row.child_root ? null : relation,
+      columns: row.columns,
+      parent: nameOf.get(row.parent_root) ?? parentRelation,
+      parentRelation,
+      referenced: row.referenced,
+      operators: row.operators,
+      matchFull: row.match_full,
+      period: row.period,
+    },
+  ];
+}
