@@ -48,12 +48,18 @@ export async function prepare(actor: Actor, request: TargetRequest): Promise<Pre
   return prepared;
 }
 
-export async function enqueue(actor: Actor, prepared: PreparedCampaign): Promise<EnqueuedCampaign> {
+/** @param archive whether its rows are archived, in the actor's `archive.dir` */
+export async function enqueue(
+  actor: Actor,
+  prepared: PreparedCampaign,
+  archive = false,
+): Promise<EnqueuedCampaign> {
   return enqueueCampaign(enqueueParts(actor), prepared, {
     operator: 'benchmark',
     allowed: [],
     kept: actor.config.keep,
     delayMs: 0,
+    archive,
   });
 }
 

@@ -1,9 +1,10 @@
 /**
  * `npm run -s bench -- NAME… [--json]`: our speed against the plain way's, both measured now, on this
- * machine; `plan` and `stop` stand alone. stdout carries the figures, stderr the progress.
+ * machine; `plan`, `stop` and `diagnose` stand alone. stdout carries the figures, stderr the progress.
  */
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { EXIT, type ExitCode, toPurgeError } from '../../src/domain/errors.ts';
+import { benchDiagnose, type DiagnoseReport, describeDiagnoseReport } from './diagnose.ts';
 import { benchMany } from './many.ts';
 import type { Comparison } from './measure.ts';
 import { printTable } from './output.ts';
@@ -19,15 +20,18 @@ interface BenchOptions {
   readonly targetMs?: number;
 }
 
-type Report = Comparison | PlanReport | StopReport;
+type Report = Comparison | DiagnoseReport | PlanReport | StopReport;
 type Benchmark = (servers: Servers, options: BenchOptions) => Promise<Report>;
 
 const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   whale: benchWhale,
+  'whale-archive': (servers, options) => benchWhale(servers, { ...options, archive: true }),
   many: (servers, { scale }) => benchMany(servers, { scale }),
+  'many-archive': (servers, { scale }) => benchMany(servers, { scale }, { archive: true }),
   redis: (servers, { scale }) => benchRedis(servers, scale),
   plan: (servers, { scale }) => benchPlan(servers, scale),
   stop: benchStop,
+  diagnose: (servers, { scale }) => benchDiagnose(servers, scale),
 };
 
 process.exitCode = await main(process.argv.slice(2));
@@ -79,6 +83,7 @@ function print(reports: Readonly<Record<string, Report>>, settings: Settings): v
   for (const [name, report] of Object.entries(reports)) {
     if (!('kind' in report)) comparisons[name] = report;
     else if (report.kind === 'plan') others.push(describePlanReport(report));
+    else if (report.kind === 'diagnose') others.push(describeDiagnoseReport(report));
     else others.push(describeStopReport(report));
   }
   if (Object.keys(comparisons).length > 0) printTable(comparisons, settings);

@@ -1,5 +1,12 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { checkKeys, checkRows } from '../../src/archive/check.ts';
+import { readManifest } from '../../src/archive/manifest.ts';
+import type { PurgeRecord } from '../../src/domain/records.ts';
 import { FAILPOINTS, type FailpointName } from '../../src/engine/failpoints.ts';
+import { archivedKeys, archivedLines } from '../support/archived-rows.ts';
 import {
   type CatalogueChecksum,
   catalogueChecksum,
@@ -8,6 +15,7 @@ import {
 import type { LedgerRows, PurgeWorld } from '../support/purge-world.ts';
 import { addTenant, createSmallApplication } from '../support/small-application.ts';
 import { createWorld, makeTemplate } from '../support/test-world.ts';
+import { until } from '../support/until.ts';
 
 // Every point once, in a real process; `batch-boundary-kill` kills at each batch besides.
 const DOOMED = 'doomed';
@@ -26,6 +34,7 @@ interface Undisturbed {
   readonly hits: ReadonlyMap<FailpointName, number>;
   readonly rows: CatalogueChecksum;
   readonly keys: Awaited<ReturnType<typeof redisChecksum>>;
+  readonly archive: Awaited<ReturnType<typeof readArchive>>;
 }
 
 let template: Awaited<ReturnType<typeof makeTemplate>>;
@@ -49,9 +58,14 @@ async function inWorld<Result>(
   way: Way,
   work: (world: PurgeWorld) => Promise<Result>,
 ): Promise<Result> {
+  const folder = mkdtempSync(join(tmpdir(), 'archive-'));
   const world = await createWorld({
     template: template.name,
-    config: { ...way, quiesce: { column: 'name', value: 'purging' } },
+    config: {
+      ...way,
+      quiesce: { column: 'name', value: 'purging' },
+      archive: { dir: folder },
+    },
   });
   try {
     for (const id of ['kept', DOOMED]) {
@@ -60,13 +74,39 @@ async function inWorld<Result>(
     return await work(world);
   } finally {
     await world.close();
+    rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** What a restore would find: rows before and after each change, keys; with nothing wrong in it. */
+async function readArchive(world: PurgeWorld, { id, tenantId }: PurgeRecord) {
+  const { ledger, store } = world.actor.archive;
+  const record = await until('the archive is sealed', 20_000, async () => {
+    const found = await ledger.find(id);
+    return found?.sealedAt == null ? null : found;
+  });
+  const [chunks, layouts, keyChunks] = await Promise.all([
+    ledger.chunks(id),
+    ledger.layouts(id),
+    ledger.keyChunks(id),
+  ]);
+  const checks = [
+    await checkRows({ store, folder: record.folder, chunks, layouts }),
+    await checkKeys({ store, folder: 'sweeps', chunks: keyChunks }),
+  ];
+  expect(checks.flatMap(({ problems }) => problems)).toEqual([]);
+  expect(await readManifest(store, record.folder)).toMatchObject({ status: 'completed', chunks });
+  return {
+    deleted: await archivedLines(world, id, 'deleted'),
+    changed: await archivedLines(world, id, 'changed'),
+    keys: await archivedKeys(world, id, tenantId),
+  };
 }
 
 const runUndisturbed = (way: Way): Promise<Undisturbed> =>
   inWorld(way, async (world) => {
     const rows = await catalogueChecksum(world.pool, { except: [DOOMED] });
-    const purge = await world.enqueueOne(DOOMED);
+    const purge = await world.enqueueOne(DOOMED, { archive: true });
     const hits = new Map<FailpointName, number>();
     world.startWorker(async (name) => {
       hits.set(name, (hits.get(name) ?? 0) + 1);
@@ -74,7 +114,8 @@ const runUndisturbed = (way: Way): Promise<Undisturbed> =>
     await world.untilStatus(purge.id, 'completed');
     expect(await catalogueChecksum(world.pool, { except: [] })).toEqual(rows);
     const keys = await redisChecksum(world.redis, { except: [] });
-    return { ledger: await world.ledgerRows(purge.id), hits, rows, keys };
+    const archive = await readArchive(world, purge);
+    return { ledger: await world.ledgerRows(purge.id), hits, rows, keys, archive };
   });
 
 interface Kill {
@@ -89,7 +130,7 @@ interface Kill {
 const killAndResume = ({ way, failpoint, trouble }: Kill): Promise<void> =>
   inWorld(way, async (world) => {
     const expected = runOf(way);
-    const purge = await world.enqueueOne(DOOMED);
+    const purge = await world.enqueueOne(DOOMED, { archive: true });
     if (trouble !== undefined) await world.pool.query(trouble[0]);
     const worker = await world.spawnWorker({ failpoint });
     expect(await worker.exited, failpoint).toEqual({ code: null, signal: 'SIGKILL' });
@@ -103,6 +144,7 @@ const killAndResume = ({ way, failpoint, trouble }: Kill): Promise<void> =>
     expect(ended.rowsDeleted, failpoint).toBe(deleted);
     expect(await catalogueChecksum(world.pool, { except: [] }), failpoint).toEqual(expected.rows);
     expect(await redisChecksum(world.redis, { except: [] }), failpoint).toEqual(expected.keys);
+    expect(await readArchive(world, purge), failpoint).toEqual(expected.archive);
   });
 
 async function killAtEach(kills: Kill[]): Promise<void> {
@@ -148,7 +190,13 @@ test.concurrent('a worker killed at any fault point leaves what an undisturbed r
 }, 120_000);
 
 test.concurrent('a worker killed around the one transaction of a small purge leaves the same', async () => {
-  const names: FailpointName[] = ['before-batch', 'before-commit', 'batch-committed', 'rows-done'];
+  const names: FailpointName[] = [
+    'before-batch',
+    'before-commit',
+    'archive-written',
+    'batch-committed',
+    'rows-done',
+  ];
   await killAtEach(names.map((name) => ({ way: AT_ONCE, failpoint: `${name}:1` })));
 }, 120_000);
 

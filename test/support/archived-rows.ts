@@ -28,3 +28,22 @@ export async function archivedLines(
   for (const some of Object.values(lines)) some.sort();
   return lines;
 }
+
+/** Archived Redis keys of the tenant by name, with the length of what DUMP gave; none twice. */
+export async function archivedKeys(
+  world: PurgeWorld,
+  purgeId: PurgeId,
+  tenantId: string,
+): Promise<Record<string, number>> {
+  const { ledger, store } = world.actor.archive;
+  const keys: Record<string, number> = {};
+  for (const chunk of await ledger.keyChunks(purgeId)) {
+    const bytes = await store.read('sweeps', chunk.segment, chunk);
+    for (const line of gunzipSync(bytes).toString('utf8').split('\n').slice(0, -1)) {
+      const archived = JSON.parse(line);
+      if (archived.tenantId !== tenantId) continue;
+      keys[Buffer.from(archived.key, 'base64').toString('utf8')] = archived.dump.length;
+    }
+  }
+  return keys;
+}
