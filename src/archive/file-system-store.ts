@@ -1,0 +1,219 @@
+import { randomUUID } from 'node:crypto';
+import type { Dirent } from 'node:fs';
+import { chmod, mkdir, open, readdir, rename, rm, statfs, unlink } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { errnoOf, readFailed, writeFailed } from './archive-error.ts';
+import { type ArchiveFile, PLACE_FILE, requireSafeFolder, requireSafeName } from './file-name.ts';
+import { createPlace, readPlace } from './place-file.ts';
+import { openSegmentFile, readRange } from './segment-file.ts';
+import type { ByteRange, SegmentHandle, SegmentStore } from './store.ts';
+import { FILE_MODE, FOLDER_MODE, syncFolder } from './sync-folder.ts';
+
+/**
+ * Archives in a folder of this host's file system, local or shared. Folders are made 0700 and files 0600
+ * whatever the umask; the archive's own folder keeps the mode it has where it was there before. Makes
+ * nothing before the first write.
+ */
+export function createFileSystemStore(directory: string): SegmentStore {
+  const root = resolve(directory);
+  const folderPath = (folder: string): string => join(root, ...requireSafeFolder(folder));
+  const filePath = (folder: string, name: string): string =>
+    join(folderPath(folder), requireSafeName(name));
+
+  return {
+    location: (folder = '') => `${hostname()}:${folderPath(folder)}`,
+
+    async identity() {
+      const known = await readPlace(join(root, PLACE_FILE));
+      if (known !== null) return known;
+      try {
+        await makeFolders(root).then(syncAll);
+      } catch (error) {
+        throw writeFailed(`${root} cannot be created`, error, { path: root });
+      }
+      return createPlace(join(root, PLACE_FILE));
+    },
+
+    knownIdentity: () => readPlace(join(root, PLACE_FILE)),
+
+    async folders(folder) {
+      const entries = await entriesOf(folderPath(folder));
+      const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+      return names.sort();
+    },
+
+    async files(folder) {
+      const path = folderPath(folder);
+      const entries = await entriesOf(path);
+      const found: ArchiveFile[] = [];
+      for (const entry of entries.filter((each) => !each.isDirectory())) {
+        const bytes = await sizeOf(join(path, entry.name));
+        if (bytes !== null) found.push({ name: entry.name, bytes });
+      }
+      return found.sort((left, right) => (left.name < right.name ? -1 : 1));
+    },
+
+    async openSegment(folder, name): Promise<SegmentHandle | null> {
+      const path = filePath(folder, name);
+      try {
+        const touched = await makeFolders(dirname(path));
+        return await openSegmentFile(path, touched);
+      } catch (error) {
+        if (errnoOf(error) === 'EEXIST') return null;
+        throw writeFailed(`${path} cannot be created`, error, { path });
+      }
+    },
+
+    size: (folder, name) => sizeOf(filePath(folder, name)),
+
+    async read(folder, name, range: ByteRange) {
+      const path = filePath(folder, name);
+      try {
+        const file = await open(path, 'r');
+        try {
+          return await readRange(file, path, range);
+        } finally {
+          await file.close();
+        }
+      } catch (error) {
+        throw readFailed(`${path} cannot be read`, error, { path, ...range });
+      }
+    },
+
+    async get(folder, name) {
+      const path = filePath(folder, name);
+      try {
+        const file = await open(path, 'r');
+        try {
+          return await file.readFile();
+        } finally {
+          await file.close();
+        }
+      } catch (error) {
+        if (errnoOf(error) === 'ENOENT') return null;
+        throw readFailed(`${path} cannot be read`, error, { path });
+      }
+    },
+
+    async put(folder, name, bytes) {
+      const path = filePath(folder, name);
+      // The name begins with a dot, which no name of ours does, and two writers never share one.
+      const draft = join(dirname(path), `.${name}.${randomUUID()}`);
+      try {
+        const touched = await makeFolders(dirname(path));
+        try {
+          await writeWhole(draft, bytes);
+          await rename(draft, path);
+        } catch (error) {
+          await unlink(draft).catch(() => undefined);
+          throw error;
+        }
+        await syncAll(touched);
+      } catch (error) {
+        throw writeFailed(`${path} cannot be written`, error, { path });
+      }
+    },
+
+    async freeBytes() {
+      // The folder may not be there yet; what it will be made in is on the same file system.
+      for (let path = root; ; path = dirname(path)) {
+        try {
+          const { bavail, bsize } = await statfs(path);
+          return bavail * bsize;
+        } catch (error) {
+          if (errnoOf(error) !== 'ENOENT' || path === dirname(path)) return null;
+        }
+      }
+    },
+
+    async removeFile(folder, name) {
+      const path = filePath(folder, name);
+      try {
+        await rm(path, { force: true });
+        await syncFolder(dirname(path));
+      } catch (error) {
+        if (errnoOf(error) === 'ENOENT') return;
+        throw writeFailed(`${path} cannot be removed`, error, { path });
+      }
+    },
+
+    async removeFolder(folder) {
+      const path = folderPath(folder);
+      if (path === root) throw new TypeError('the archive itself is never removed');
+      try {
+        await rm(path, { recursive: true, force: true });
+        await syncFolder(dirname(path));
+      } catch (error) {
+        if (errnoOf(error) === 'ENOENT') return;
+        throw writeFailed(`${path} cannot be removed`, error, { path });
+      }
+    },
+  };
+}
+
+/** Makes a folder and those above it. Returns the folders whose entries have to be synced. */
+async function makeFolders(path: string): Promise<string[]> {
+  try {
+    await mkdir(path, { mode: FOLDER_MODE });
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code === 'ENOENT') {
+      const above = await makeFolders(dirname(path));
+      return [...new Set([...above, ...(await makeFolders(path))])];
+    }
+    // Who made it may have died before it synced the name.
+    if (code === 'EEXIST' && (await isFolder(path))) return [dirname(path), path];
+    if (code === 'EEXIST') throw Object.assign(new Error(path), { code: 'ENOTDIR' });
+    throw error;
+  }
+  await chmod(path, FOLDER_MODE); // the umask may have taken more
+  return [dirname(path), path];
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  const folder = await open(path, 'r');
+  try {
+    return (await folder.stat()).isDirectory();
+  } finally {
+    await folder.close();
+  }
+}
+
+async function writeWhole(path: string, bytes: Uint8Array | string): Promise<void> {
+  const file = await open(path, 'wx', FILE_MODE);
+  try {
+    await file.chmod(FILE_MODE);
+    await file.writeFile(bytes);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+const syncAll = async (folders: readonly string[]): Promise<void> => {
+  await Promise.all(folders.map(syncFolder));
+};
+
+async function entriesOf(path: string): Promise<Dirent[]> {
+  try {
+    return await readdir(path, { withFileTypes: true });
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return [];
+    throw readFailed(`${path} cannot be listed`, error, { path });
+  }
+}
+
+async function sizeOf(path: string): Promise<number | null> {
+  try {
+    const file = await open(path, 'r');
+    try {
+      return (await file.stat()).size;
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return null;
+    throw readFailed(`${path} cannot be read`, error, { path });
+  }
+}
