@@ -1,0 +1,56 @@
+import { keySegmentName, SWEEPS_FOLDER } from '../../archive/file-name.ts';
+import { SegmentWriter } from '../../archive/segment-writer.ts';
+import { type ArchivedKey } from '../../domain/archive.ts';
+import { asTenantId } from '../../domain/ids.ts';
+import type { SweepArchiving, SweptKey } from '../sweep.ts';
+import type { ArchiveParts } from './archive-parts.ts';
+import { ownPlace } from './archive-place.ts';
+
+/**
+ * Archives the keys of a sweep: one segment for all its purges, since a pipeline meets keys of many
+ * tenants. Every pipeline's keys are durable, and the ledger says where, before they are unlinked.
+ */
+export function makeSweepArchiving(parts: ArchiveParts): SweepArchiving {
+  return {
+    async begin(claim) {
+      const archiving = await parts.ledger.archiving(claim.purges.map(({ purgeId }) => purgeId));
+      if (archiving.size === 0) return null;
+      const purges = claim.purges.filter(({ purgeId }) => archiving.has(purgeId));
+      await ownPlace(parts);
+      await parts.ledger.joinSweep(claim.id, [...archiving]);
+      const writer = new SegmentWriter({
+        store: parts.store,
+        folder: SWEEPS_FOLDER,
+        nameOf: (part) => keySegmentName(claim.id, claim.epoch, part),
+      });
+      return {
+        tenantIds: new Set(purges.map(({ tenantId }) => tenantId)),
+        keep: async (keys) => {
+          const sink = writer.open();
+          try {
+            for (const key of keys) {
+              if (!sink.write(0, Buffer.from(`${lineOf(key)}\n`, 'utf8'))) await sink.drained();
+            }
+            for (const { part: _, ...chunk } of await sink.store()) {
+              await parts.ledger.addKeys({ ...chunk, sweepId: claim.id, keys: keys.length });
+            }
+          } catch (error) {
+            sink.abandon();
+            throw error;
+          }
+        },
+        close: () => writer.close(),
+      };
+    },
+  };
+}
+
+function lineOf({ id, key, dump, expiresAt }: SweptKey): string {
+  const archived: ArchivedKey = {
+    tenantId: asTenantId(id),
+    key: key.toString('base64'),
+    dump: dump.toString('base64'),
+    expiresAt,
+  };
+  return JSON.stringify(archived);
+}
