@@ -1,28 +1,32 @@
 import { type Request, type Response, Router, urlencoded } from 'express';
-import {
-  asCampaignId,
-  asPurgeId,
-  type CampaignId,
-  isUuid,
-  type PurgeId,
-} from '../../src/domain/ids.ts';
+import { asPurgeId, type CampaignId, type PurgeId } from '../../src/domain/ids.ts';
 import { isLive } from '../../src/domain/purge.ts';
 import type { CampaignRecord, PurgeRecord } from '../../src/domain/records.ts';
+import { ThrottleStore } from '../../src/postgres/ledger/throttle.ts';
 import type { CommandOutcome } from '../../src/queue/commands.ts';
 import { recordRefusal } from './audit.ts';
 import { type BoardCommand, type CommandTarget, commandAsVisitor, FLEET } from './commands.ts';
 import { readCounts, readFleetState, readPurgeFigures, selectionOf } from './figures.ts';
+import {
+  type Came,
+  campaignOf,
+  fieldOf,
+  idOf,
+  notFound,
+  noticeOf,
+  purgeOf,
+  sendPage,
+} from './page-answers.ts';
 import { LIVE_SCRIPT, STYLE } from './pages/assets.ts';
 import { renderCampaign } from './pages/campaign-page.ts';
 import { type CancelPage, renderCancel } from './pages/cancel-page.ts';
 import { gone } from './pages/elements.ts';
 import { renderFleet } from './pages/fleet-page.ts';
-import type { Html } from './pages/html.ts';
-import { renderMessage, renderPage } from './pages/layout.ts';
 import { campaignPath, fleetPath, livePath, purgePath, stylePath } from './pages/links.ts';
 import { renderPurge } from './pages/purge-page.ts';
 import { formatNumber } from './pages/text.ts';
 import type { BoardParts } from './parts.ts';
+import { configuredKnobs, tunePages } from './tune-pages.ts';
 import { currentVisitor } from './visitor.ts';
 
 const CAMPAIGNS_SHOWN = 10;
@@ -35,6 +39,7 @@ export function controlPages(parts: BoardParts): Router {
   router.get(livePath, (_, response) => void response.type('js').send(LIVE_SCRIPT));
   router.use(['/fleet', '/campaigns', '/purges'], urlencoded({ extended: false, limit: BODY_MAX }));
 
+  router.use(tunePages(parts));
   router.get(fleetPath, (request, response) => showFleet(parts, request, response));
   for (const name of ['pause', 'resume'] as const) {
     router.post(`${fleetPath}/${name}`, (_, response) =>
@@ -114,8 +119,6 @@ function cameOf({ target }: BoardCommand, outcome: CommandOutcome | null): Came 
   return isIdle && !target.fleet ? 'idle' : null;
 }
 
-type Came = 'late' | 'untold' | 'idle';
-
 interface Cancel extends Target {
   readonly purgeId: PurgeId | null;
   readonly page: Omit<CancelPage, 'path' | 'back' | 'typed'>;
@@ -130,7 +133,7 @@ async function confirmCancel(
   const { page, back } = cancel;
   let typed: string | null = null;
   if (request.method === 'POST') {
-    typed = typedPhrase(request);
+    typed = fieldOf(request, 'phrase');
     if (typed === page.phrase) {
       await act(parts, response, { ...cancel, name: 'cancel' });
       return;
@@ -141,7 +144,7 @@ async function confirmCancel(
     response.status(422);
   }
   const main = renderCancel({ ...page, path: `${back}/cancel`, back, typed });
-  send(parts, response, { title: `Cancel ${page.what}`, live: false, main });
+  sendPage(parts, response, { title: `Cancel ${page.what}`, live: false, main });
 }
 
 async function purgeCancel(parts: BoardParts, found: PurgeRecord): Promise<Cancel['page']> {
@@ -174,11 +177,14 @@ async function campaignCancel(
 }
 
 async function showFleet(parts: BoardParts, request: Request, response: Response): Promise<void> {
-  const [fleet, live, liveFigures, campaigns] = await Promise.all([
+  const throttle = new ThrottleStore(parts.database);
+  const [fleet, live, liveFigures, campaigns, holdings, { fleetTuned }] = await Promise.all([
     readFleetState(parts),
     parts.purges.select({ kind: 'live' }),
     readCounts(parts, { kind: 'live' }),
     parts.campaigns.list(CAMPAIGNS_SHOWN),
+    throttle.readHoldings(),
+    throttle.read('fleet'),
   ]);
   const counted = await Promise.all(
     campaigns.map(async (campaign) => ({
@@ -186,9 +192,10 @@ async function showFleet(parts: BoardParts, request: Request, response: Response
       figures: await readCounts(parts, selectionOf(campaign.id)),
     })),
   );
-  const view = { fleet, live, liveFigures, campaigns: counted };
+  const knobs = { own: null, fleet: fleetTuned, configured: configuredKnobs(parts) };
+  const view = { fleet, live, liveFigures, campaigns: counted, holdings, knobs };
   const main = renderFleet(view, { visitor: currentVisitor(), notice: noticeOf(request) });
-  send(parts, response, {
+  sendPage(parts, response, {
     title: fleet.stopped ? 'Paused: the fleet' : 'The fleet',
     live: true,
     main,
@@ -203,16 +210,17 @@ async function showCampaign(
   const campaign = await campaignOf(parts, request);
   if (campaign === null) return notFound(response, 'campaign');
   const selection = selectionOf(campaign.id);
-  const [fleet, figures, purges] = await Promise.all([
+  const [fleet, figures, purges, holdings] = await Promise.all([
     readFleetState(parts),
     readCounts(parts, selection),
     parts.purges.select(selection),
+    new ThrottleStore(parts.database).readHoldings(),
   ]);
   const main = renderCampaign(
-    { campaign, fleet, figures, purges },
+    { campaign, fleet, figures, purges, holdings },
     { visitor: currentVisitor(), notice: noticeOf(request) },
   );
-  send(parts, response, { title: 'Campaign', live: true, main });
+  sendPage(parts, response, { title: 'Campaign', live: true, main });
 }
 
 async function showPurge(parts: BoardParts, request: Request, response: Response): Promise<void> {
@@ -222,58 +230,9 @@ async function showPurge(parts: BoardParts, request: Request, response: Response
   const main = renderPurge(figures, {
     visitor: currentVisitor(),
     lockMs: parts.config.worker.lockMs,
+    configured: configuredKnobs(parts),
     notice: noticeOf(request),
   });
   const title = `${figures.purge.status}: ${figures.purge.tenantLabel}`;
-  send(parts, response, { title, live: true, main });
-}
-
-function send(
-  parts: BoardParts,
-  response: Response,
-  page: { readonly title: string; readonly live: boolean; readonly main: Html },
-): void {
-  const frame = { ...page, environment: parts.config.environment, visitor: currentVisitor() };
-  response.set('Cache-Control', 'no-store').type('html').send(renderPage(frame, page.main));
-}
-
-/** Words of ours only: what stands in an address may have been written by anybody. */
-function noticeOf(request: Request): string | null {
-  switch (request.query['came']) {
-    case 'late':
-      return 'It was asked for, and not confirmed in time. What stands below is what the ledger says.';
-    case 'untold':
-      return 'The ledger holds it. The queue does not know yet, and is told once Redis answers; until then Bull Board shows the old state.';
-    case 'idle':
-      return 'There was nothing to do: the status below allows no such thing, or it was so already.';
-    default:
-      return null;
-  }
-}
-
-function typedPhrase(request: Request): string {
-  const body: unknown = request.body;
-  const phrase = typeof body === 'object' && body !== null && 'phrase' in body ? body.phrase : '';
-  return typeof phrase === 'string' ? phrase.trim() : '';
-}
-
-const notFound = (response: Response, what: string): void =>
-  void response
-    .status(404)
-    .type('html')
-    .send(renderMessage('Not found', `The ledger knows no such ${what}.`));
-
-function idOf(request: Request): string | null {
-  const id = String(request.params['id']).toLowerCase();
-  return isUuid(id) ? id : null;
-}
-
-async function purgeOf(parts: BoardParts, request: Request): Promise<PurgeRecord | null> {
-  const id = idOf(request);
-  return id === null ? null : parts.purges.find(asPurgeId(id));
-}
-
-async function campaignOf(parts: BoardParts, request: Request): Promise<CampaignRecord | null> {
-  const id = idOf(request);
-  return id === null ? null : parts.campaigns.find(asCampaignId(id));
+  sendPage(parts, response, { title, live: true, main });
 }

@@ -1,8 +1,10 @@
 import type { CampaignId, PurgeId } from '../../src/domain/ids.ts';
-import type { Holding } from '../../src/domain/load.ts';
+import type { Holding, Knobs } from '../../src/domain/load.ts';
 import { deletesOf, type Plan } from '../../src/domain/plan.ts';
 import { isLive } from '../../src/domain/purge.ts';
 import type { CampaignRecord, PurgeRecord } from '../../src/domain/records.ts';
+import { type PurgeArchive, readArchiveStates } from '../../src/engine/archive/archive-states.ts';
+import { ArchiveView } from '../../src/postgres/ledger/archive-view.ts';
 import type { PendingStop } from '../../src/postgres/ledger/commands.ts';
 import { type LedgerEvent, LedgerHistory } from '../../src/postgres/ledger/history.ts';
 import type { PurgeSelection, StatusCount } from '../../src/postgres/ledger/purges.ts';
@@ -47,10 +49,13 @@ export interface PurgeFigures {
   readonly silentMs: number | null;
   /** Purges of tenants below it that are live: it begins after them. */
   readonly awaited: number;
+  /** Where its rows went, and whether there is a way back now. */
+  readonly archive: PurgeArchive | null;
   /** A stop that was asked for and is not yet so. */
   readonly pending: PendingStop | null;
   /** Why the next batch does not begin yet, or null. */
   readonly holding: Holding | null;
+  readonly tuned: { readonly own: Knobs; readonly fleet: Knobs };
   /** Newest first. */
   readonly events: readonly LedgerEvent[];
 }
@@ -98,6 +103,11 @@ export async function readPurgeFigures(
       new ThrottleStore(parts.database).read(id),
       history.events(id, EVENTS_SHOWN),
     ]);
+  const archives = await readArchiveStates(new ArchiveView(parts.database), {
+    purges: [purge],
+    campaigns: campaign === null ? [] : [campaign],
+    keepDays: parts.config.archive.keepDays,
+  });
   const plan = campaign === null ? null : await parts.campaigns.plan(campaign.planFingerprint);
   const deletedOf = new Map(deleted.map(({ table, rows }) => [table, rows]));
   return {
@@ -109,8 +119,10 @@ export async function readPurgeFigures(
     etaSec: etaOf(purge, rowsPerSec),
     silentMs: sign?.ageMs ?? null,
     awaited: awaited?.live ?? 0,
+    archive: archives.get(id) ?? null,
     pending: pending ?? null,
     holding: throttle.holding,
+    tuned: { own: throttle.tuned, fleet: throttle.fleetTuned },
     events,
   };
 }

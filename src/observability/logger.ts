@@ -1,4 +1,5 @@
 import { pino } from 'pino';
+import { errorFields } from './error-fields.ts';
 
 /** Structured logger; `child(bindings)` adds facts (purgeId, tenantId, stage, fence) to each line. */
 export type Logger = pino.Logger;
@@ -34,7 +35,8 @@ const UNWRITTEN_MAX_BYTES = 1_048_576;
 
 /**
  * A logger that writes one JSON line per event. Writes are synchronous: the last line before an
- * exit or a crash is the one that matters. An error belongs under `err`. A log that cannot be written
+ * exit or a crash is the one that matters. An error belongs under `err`; what a server's error quotes
+ * of rows is written at `debug` and `trace` only. A log that cannot be written
  * (its disk is full, its reader gone) loses lines, and never ends the process that writes it.
  */
 export function createLogger(options: LoggerOptions): Logger {
@@ -42,10 +44,12 @@ export function createLogger(options: LoggerOptions): Logger {
   const sink = pino.destination({ fd, sync: true, maxLength: UNWRITTEN_MAX_BYTES });
   // With nobody listening the event would end the process, and every purge it holds.
   sink.on('error', () => undefined);
+  const rowData = options.level === 'debug' || options.level === 'trace';
   return pino(
     {
       name: options.name,
       level: options.level,
+      serializers: { err: (error: unknown) => errorFields(error, { rowData }) },
       redact: { paths: REDACTED_PATHS, censor: '[redacted]' },
       timestamp: pino.stdTimeFunctions.isoTime,
     },

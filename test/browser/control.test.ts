@@ -192,6 +192,54 @@ describe.skipIf(!hasBrowser)('the control pages in a browser', () => {
     expect((await fixture.find(first.id)).status).toBe('queued');
   });
 
+  test('tunes in mid-run: shows what holds a purge until its cap is taken away', async () => {
+    await start({}, { viewport: PHONE });
+    const purge = await fixture.enqueue({ label: 'Northwind' });
+    const isNarrow = async (): Promise<boolean> =>
+      (await page.evaluate('document.documentElement.scrollWidth')) === PHONE.width;
+    const tune = async (label: string, value: string): Promise<void> => {
+      await page.getByRole('link', { name: 'Tune…' }).click();
+      await page.getByLabel(label).fill(value);
+      expect(await isNarrow()).toBe(true);
+      await screenshot('tune');
+      await click('Tune');
+    };
+    await open('/fleet');
+    await tune('Most rows per second', '1');
+    await page.getByText('Workers follow within about a second.').waitFor();
+    const worker = startWorker(fixture.actor);
+    try {
+      await page.getByText('holds since').waitFor();
+      await page.getByText('1 of them holds').waitFor();
+      expect(await isNarrow()).toBe(true);
+      await screenshot('fleet-holds');
+
+      await open(`/purges/${purge.id}`);
+      await page.getByText('It holds since').waitFor();
+      expect(await isNarrow()).toBe(true);
+      await screenshot('control-holds');
+      await tune('Most rows per second', '0');
+      await state('completed');
+      await page.getByText('61 of 61 rows gone, 0 remain (100 %)').first().waitFor();
+    } finally {
+      await worker.stop();
+    }
+
+    await open('/fleet');
+    await page.getByText('tuned for all purges').waitFor();
+    // The browser itself keeps what is out of bounds; to take all back needs no field.
+    await tune('Time of a batch', '5');
+    expect(new URL(page.url()).pathname).toBe('/fleet/tune');
+    await click('Take all back');
+    await page.getByText('Workers follow within about a second.').waitFor();
+    await page.getByText('as configured').nth(2).waitFor();
+    expect(await fixture.boardEvents()).toEqual([
+      'local@board: tuned',
+      'local@board: tuned',
+      'local@board: tuning cleared',
+    ]);
+  });
+
   test('shows a viewer everything and lets nothing be changed', async () => {
     await start(
       { BOARD_PASSWORD: 'operators', BOARD_VIEWER_PASSWORD: 'viewers' },

@@ -43,11 +43,14 @@ button, .button { display: inline-block; min-height: 2.75rem; padding: .55rem 1.
   text-decoration: none; cursor: pointer; }
 button:hover, .button:hover { border-color: var(--text); }
 button:focus-visible, .button:focus-visible, input:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
-button[disabled], .button[aria-disabled] { opacity: .45; cursor: not-allowed; }
+button:disabled, .button[aria-disabled] { opacity: .45; cursor: not-allowed; }
 .danger { border-color: var(--bad); color: var(--bad); }
 input { width: 100%; max-width: 32rem; min-height: 2.75rem; padding: .4rem .7rem; border: 1px solid var(--dim);
   border-radius: .4rem; background: var(--ground); color: var(--text); font: 1rem ui-monospace, monospace; }
 label { display: block; margin: 1rem 0 .3rem; }
+fieldset { margin: 0; padding: 0; border: 0; min-width: 0; }
+.knobs { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: 0 1rem; align-items: end; }
+.holds { color: var(--wait); overflow-wrap: anywhere; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .6rem; margin: 1rem 0; }
 .figures div { padding: .5rem .75rem; border-radius: .25rem; background: var(--card); }
 .figures dt { color: var(--dim); font-size: .85rem; }

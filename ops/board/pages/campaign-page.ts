@@ -1,5 +1,6 @@
 import type { CampaignRecord, PurgeRecord } from '../../../src/domain/records.ts';
 import { COMMAND_EFFECTS, type CommandName } from '../../../src/postgres/ledger/commands.ts';
+import type { Holdings } from '../../../src/postgres/ledger/throttle.ts';
 import type { FleetState, PurgesFigures } from '../figures.ts';
 import type { Visitor } from '../visitor.ts';
 import { bar, countedStatuses, dangerLink, gone, postButton, statement } from './elements.ts';
@@ -14,6 +15,7 @@ export interface CampaignView {
   readonly fleet: FleetState;
   readonly figures: PurgesFigures;
   readonly purges: readonly PurgeRecord[];
+  readonly holdings: Holdings;
 }
 
 /** The purges asked for together. */
@@ -33,7 +35,7 @@ ${notice === null ? null : html`<p role="status">${notice}</p>`}
 <section id="figures" data-live>${bar(figures.rowsDeleted, figures.rowsTotal, 'rows gone')}
 <p><strong id="gone">${gone(figures.rowsDeleted, figures.rowsTotal)}</strong></p></section>
 <h2>Purges</h2>
-<section id="purges" data-live class="wide">${purgeTable(view.purges)}</section>`;
+<section id="purges" data-live class="wide">${purgeTable(view.purges, view.holdings)}</section>`;
 }
 
 function actions({ campaign, purges }: CampaignView, visitor: Visitor): Html {

@@ -1,5 +1,7 @@
-import { CANNOT_BE_UNDONE } from '../../../src/domain/confirmation.ts';
+import { dayOf, describeUndo } from '../../../src/domain/archive-state.ts';
 import type { ErrorReport } from '../../../src/domain/errors.ts';
+import { isLive } from '../../../src/domain/purge.ts';
+import type { EffectiveKnobs } from '../../../src/engine/throttle.ts';
 import { COMMAND_EFFECTS, type CommandName } from '../../../src/postgres/ledger/commands.ts';
 import type { LedgerEvent } from '../../../src/postgres/ledger/history.ts';
 import type { LevelFigures, PurgeFigures } from '../figures.ts';
@@ -8,12 +10,14 @@ import { bar, dangerLink, figure, gone, postButton, statement } from './elements
 import { type Html, html } from './html.ts';
 import { campaignPath, purgePath } from './links.ts';
 import { describePurge } from './state.ts';
-import { formatDuration, formatNumber, formatTime } from './text.ts';
+import { formatBytes, formatDuration, formatNumber, formatTime, plural } from './text.ts';
+import { paceSection } from './tune-form.ts';
 
 export interface PurgePageOptions {
   readonly visitor: Visitor;
   /** A holder silent for longer is taken to be dead. */
   readonly lockMs: number;
+  readonly configured: EffectiveKnobs;
   /** What the visitor's last click came to, or null. */
   readonly notice: string | null;
 }
@@ -21,7 +25,6 @@ export interface PurgePageOptions {
 /** One purge: how it stands, what to do about it, what is gone and what remains. */
 export function renderPurge(figures: PurgeFigures, options: PurgePageOptions): Html {
   const { purge, campaign } = figures;
-  const undo = campaign?.archive === false ? html`<p class="dim">${CANNOT_BE_UNDONE}</p>` : null;
   return html`
 <h1>${purge.tenantLabel}</h1>
 <p class="dim">tenant <span class="id">${purge.tenantId}</span> · purge <span class="id">${purge.id}</span>
@@ -31,10 +34,11 @@ ${options.notice === null ? null : html`<p role="status">${options.notice}</p>`}
 ${purge.error === null ? null : errorBox(purge.error)}
 ${residueBox(figures)}</section>
 <section id="actions" data-live>${actions(figures, options.visitor)}</section>
-${undo}
+<section id="archive" data-live>${archiveOf(figures)}</section>
 <section id="figures" data-live>${figuresOf(figures)}</section>
 <h2>Levels</h2>
 <section id="levels" data-live>${levels(figures)}</section>
+${isLive(purge.status) ? paceSection({ ...figures.tuned, configured: options.configured }, purgePath(purge.id)) : null}
 <h2>Last events</h2>
 <section id="events" data-live class="wide">${eventTable(figures.events)}</section>`;
 }
@@ -71,6 +75,22 @@ ${figure('worker', purge.worker)}
 ${figure('interruptions', purge.interruptions === 0 ? null : String(purge.interruptions))}
 ${figure('ended', purge.endedAt === null ? null : formatTime(purge.endedAt))}
 </dl>`;
+}
+
+/** Where it is, its size, until when it is kept, and whether there is a way back now. */
+function archiveOf({ archive, purge }: PurgeFigures): Html | null {
+  if (archive === null) return null;
+  const { state, undo } = archive;
+  const sentence = html`<p class="dim" id="undo">${describeUndo(undo, purge.id)}</p>`;
+  if (state === null) return sentence;
+  const expired = state.expiredAt === null ? null : formatTime(new Date(state.expiredAt));
+  const until = state.keptUntil === null ? null : dayOf(new Date(state.keptUntil));
+  return html`<dl class="figures">
+${figure(expired === null ? 'archive' : 'archive was at', `${state.location}/${state.folder}`)}
+${figure('archived', `${formatBytes(state.bytes)}, ${plural(state.rows, 'row')}`)}
+${expired === null ? figure('kept until', until) : figure('expired', expired)}
+</dl>
+${sentence}`;
 }
 
 const levels = ({ levels: all }: PurgeFigures): Html =>

@@ -5,6 +5,15 @@ export const formatNumber = (value: number): string => NUMBERS.format(value);
 export const plural = (count: number, noun: string): string =>
   `${formatNumber(count)} ${noun}${count === 1 ? '' : /(ch|s|x)$/.test(noun) ? 'es' : 's'}`;
 
+const BYTE_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+
+/** `512 B`, `1.4 MiB`. */
+export function formatBytes(bytes: number): string {
+  const unit = Math.min(BYTE_UNITS.length - 1, bytes < 1 ? 0 : Math.floor(Math.log2(bytes) / 10));
+  const value = bytes / 1_024 ** unit;
+  return `${unit === 0 ? formatNumber(value) : value.toFixed(1)} ${BYTE_UNITS[unit] ?? ''}`;
+}
+
 /** `2026-03-01 04:05:06 UTC`: the server's, the operator's and the ledger's clock zones differ. */
 export const formatTime = (time: Date): string =>
   `${time.toISOString().slice(0, 19).replace('T', ' ')} UTC`;

@@ -7,7 +7,8 @@ import type { PurgeRecord } from '../../../src/domain/records.ts';
 import { findTarget, notFound } from '../../../src/engine/campaign/find-target.ts';
 import { ThrottleStore, type TuningChange } from '../../../src/postgres/ledger/throttle.ts';
 import { migrateLedger } from '../../../src/postgres/migrate.ts';
-import { type Answer, defineCommand, parseCount, readOptions, type Session } from '../command.ts';
+import { type Answer, defineCommand, readOptions, type Session } from '../command.ts';
+import { parseKnobs } from '../knobs.ts';
 import { operatorIdentity } from '../operator.ts';
 import { plural } from '../output/text.ts';
 import { describeKnobs } from '../output/throttle.ts';
@@ -26,11 +27,6 @@ interface Options {
   readonly target: string | null;
   readonly change: TuningChange;
 }
-
-const ROWS_PER_SEC_MAX = 100_000_000;
-const TARGET_MS_MIN = 10;
-const TARGET_MS_MAX = 10_000;
-const ROWS_MAX = 10_000_000;
 
 /** Knobs in mid-run. They stand in the ledger, so that they outlive workers and Redis. */
 export const tune = defineCommand<Options>({
@@ -56,7 +52,7 @@ export const tune = defineCommand<Options>({
         `tune takes a campaign, purge or tenant, or --all${target === undefined ? '' : ', not both'}.`,
       );
     }
-    const knobs = knobsOf(options);
+    const knobs = parseKnobs(options, (knob) => FLAGS[knob]);
     const isEmpty = Object.keys(knobs).length === 0;
     if (isEmpty !== options.clear) {
       throw new PurgeError(
@@ -72,27 +68,11 @@ export const tune = defineCommand<Options>({
   run: tuneTarget,
 });
 
-function knobsOf(options: z.output<typeof optionsSchema>): Knobs {
-  const { maxRowsPerSec, targetMs, maxRows } = options;
-  return {
-    ...(maxRowsPerSec === undefined
-      ? {}
-      : {
-          maxRowsPerSec: parseCount(maxRowsPerSec, '--max-rows-per-sec', {
-            min: 0,
-            max: ROWS_PER_SEC_MAX,
-          }),
-        }),
-    ...(targetMs === undefined
-      ? {}
-      : {
-          targetMs: parseCount(targetMs, '--target-ms', { min: TARGET_MS_MIN, max: TARGET_MS_MAX }),
-        }),
-    ...(maxRows === undefined
-      ? {}
-      : { maxRows: parseCount(maxRows, '--max-rows', { min: 1, max: ROWS_MAX }) }),
-  };
-}
+const FLAGS: Readonly<Record<keyof Knobs, string>> = {
+  maxRowsPerSec: '--max-rows-per-sec',
+  targetMs: '--target-ms',
+  maxRows: '--max-rows',
+};
 
 async function tuneTarget(session: Session, { target, change }: Options): Promise<Answer> {
   return withLedgerDesk(session, async (desk) => {

@@ -86,16 +86,20 @@ export class ArchiveStore {
   }
 
   /**
-   * Sweeps from whose keys nobody restores any more: every purge that took part has expired. Their
-   * segments may still lie there.
+   * Segments of sweeps from which nobody restores keys any more: every purge that took part has expired
+   * in this place. They may still lie there.
    */
-  async expiredSweeps(): Promise<Set<number>> {
-    const { rows } = await sql<{ sweep_id: number }>`
-      select s.sweep_id from tenant_purge.archive_sweep s
-      left join tenant_purge.archive a using (purge_id)
-      -- A purge that is about to begin its archive has joined, too.
-      group by 1 having bool_and(a.expired_at is not null)`.execute(this.#database.ledger);
-    return new Set(rows.map(({ sweep_id }) => Number(sweep_id)));
+  async expiredSweepSegments(place: string): Promise<Set<string>> {
+    const { rows } = await sql<{ segment: string }>`
+      select distinct k.segment from tenant_purge.archive_keys k
+      where k.sweep_id in (
+        select s.sweep_id from tenant_purge.archive_sweep s
+        -- A purge that has joined and not yet begun its archive has none.
+        left join tenant_purge.archive a using (purge_id)
+        group by 1 having bool_and(a.expired_at is not null and a.place = ${place}))`.execute(
+      this.#database.ledger,
+    );
+    return new Set(rows.map(({ segment }) => segment));
   }
 
   /** Those whose purge has ended although no manifest was written since. */
@@ -288,7 +292,9 @@ export class ArchiveStore {
           select id from tenant_purge.purge
           where id = ${purgeId} and status <> all(${[...LIVE_STATUSES]}::text[]) for update)
         update tenant_purge.archive set expired_at = clock_timestamp(), expired_by = ${operator}
-        from ended where purge_id = ended.id and expired_at is null returning purge_id`.execute(trx);
+        from ended where purge_id = ended.id and expired_at is null returning purge_id`.execute(
+        trx,
+      );
       if (rows.length === 0) return false;
       await appendEvent(trx, { kind: 'archive expired', actor: operator, purgeId, details: {} });
       return true;

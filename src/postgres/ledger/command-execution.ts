@@ -15,6 +15,7 @@ import {
   noteWhole,
 } from './command-record.ts';
 import { narrow, type PurgeSelection } from './purges.ts';
+import { REMAINS_BY_LEDGER } from './remains.ts';
 import { toPurgeRecord } from './rows.ts';
 import type { LedgerTables } from './tables.ts';
 
@@ -134,6 +135,7 @@ async function move(
     update tenant_purge.purge
     set status = ${to}, stop_after_level = null,
         ended_at = case when ${to === 'cancelled'} then clock_timestamp() else ended_at end,
+        residue = case when ${to === 'cancelled'} then ${REMAINS_BY_LEDGER} else residue end,
         -- Until the queue is told. A stop needs no bell: the job's own run finds it.
         bell_due = ${RINGS.includes(to)}
     where id = any(${ids}::uuid[])

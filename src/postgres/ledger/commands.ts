@@ -9,6 +9,7 @@ import { type CommandRequest, type LedgerTransaction, noteSelection } from './co
 import { appendEvent } from './events.ts';
 import { lockFleet, lockPipelines, lockPurge, tryLockPurge } from './locks.ts';
 import type { PurgeSelection } from './purges.ts';
+import { REMAINS_BY_LEDGER } from './remains.ts';
 import { toPurgeRecord } from './rows.ts';
 import { type PendingStop, readPendingStops } from './stop-state.ts';
 import type { LedgerTables } from './tables.ts';
@@ -182,7 +183,9 @@ export class CommandStore {
           status: to,
           fence: eb('fence', '+', 1),
           worker: null,
-          ...(to === 'cancelled' ? { ended_at: sql<Date>`clock_timestamp()` } : {}),
+          ...(to === 'cancelled'
+            ? { ended_at: sql<Date>`clock_timestamp()`, residue: REMAINS_BY_LEDGER }
+            : {}),
         }))
         .where('id', '=', purge.id)
         .where('fence', '=', purge.fence)

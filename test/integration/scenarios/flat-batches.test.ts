@@ -1,0 +1,114 @@
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import type { PurgeWorld } from '../../support/purge-world.ts';
+import { createWorld, makeTemplate } from '../../support/test-world.ts';
+import { until } from '../../support/until.ts';
+
+const ROWS = 100_000;
+/** Four times the rows are four times the work, and not sixteen times. */
+const TIMES = 4;
+const BATCH_ROWS = 250;
+
+let template: Awaited<ReturnType<typeof makeTemplate>>;
+beforeAll(async () => {
+  template = await makeTemplate(async () => undefined);
+});
+afterAll(() => template.drop());
+
+const worlds: PurgeWorld[] = [];
+afterEach(async () => {
+  for (const world of worlds.splice(0)) await world.close();
+});
+
+/** @param share of the table's rows: the whale's is one of so many */
+async function openWithWhale(rows: number, share: number): Promise<PurgeWorld> {
+  const world = await createWorld({
+    template: template.name,
+    config: {
+      redis: { keys: [] },
+      batch: { maxRows: BATCH_ROWS, connections: 1 },
+    },
+  });
+  worlds.push(world);
+  await world.pool.query(`
+    create table public.tenants (id text primary key);
+    insert into public.tenants values ('whale'), ('kept');
+    create table public.items (
+      id bigint generated always as identity primary key,
+      tenant_id text not null references public.tenants,
+      body text not null default 'a body of some forty bytes, give or take'
+    ) with (autovacuum_enabled = false);
+    insert into public.items (tenant_id)
+      select case when n % ${share} = 0 then 'whale' else 'kept' end
+      from generate_series(1, ${rows * share}) n;
+    create index on public.items (tenant_id)`);
+  // A statement of its own: no transaction may be open around it.
+  await world.pool.query('vacuum analyze public.items');
+  return world;
+}
+
+/** Looks at pages of the table and its indexes that `work` costs the server, whatever its speed. */
+async function pagesOf(world: PurgeWorld, work: () => Promise<unknown>): Promise<number> {
+  const seen = async (): Promise<number> =>
+    Number(
+      await world.value(
+        `select (heap_blks_read + heap_blks_hit + idx_blks_read + idx_blks_hit)::float8
+         from pg_statio_user_tables where relid = 'public.items'::regclass`,
+      ),
+    );
+  // Sessions tell what they did a second later, or when they end.
+  await world.pool.query('select pg_stat_force_next_flush()');
+  const before = await seen();
+  await work();
+  let last = -1;
+  let sameSince = performance.now();
+  const after = await until('every session has told what it did', 30_000, async () => {
+    const now = await seen();
+    if (now !== last) sameSince = performance.now();
+    last = now;
+    return now > before && performance.now() - sameSince > 2_500 ? now : null;
+  });
+  return after - before;
+}
+
+async function purgePages(rows: number, share: number): Promise<number> {
+  const world = await openWithWhale(rows, share);
+  const purge = await world.enqueueOne('whale');
+  const pages = await pagesOf(world, () => world.run(purge.id));
+  expect(await world.ledgerRows(purge.id)).toEqual({
+    'public.items': rows,
+    'public.tenants': 1,
+  });
+  expect(await world.batches(purge.id)).toBeGreaterThanOrEqual(rows / BATCH_ROWS);
+  return pages;
+}
+
+/** As a purge by statements that each look for the next rows from the beginning of the table. */
+async function naivePages(rows: number): Promise<number> {
+  const world = await openWithWhale(rows, 1);
+  return pagesOf(world, async () => {
+    for (let left = rows; left > 0; left -= BATCH_ROWS) {
+      await world.pool.query(`delete from public.items where ctid = any(array(
+        select ctid from public.items where tenant_id || '' = 'whale' limit ${BATCH_ROWS}))`);
+    }
+  });
+}
+
+test.each([
+  ['that owns its table, by ranges of it', ROWS, 1],
+  ['that owns a twelfth of its table, by addresses', ROWS / 5, 12],
+])(
+  '31. a batch of a tenant %s, costs the same after hundreds of others',
+  async (_, rows, share) => {
+    const few = await purgePages(rows / TIMES, share);
+    const many = await purgePages(rows, share);
+    expect(many / few).toBeGreaterThan(TIMES * 0.7);
+    expect(many / few).toBeLessThan(TIMES * 1.2);
+  },
+  180_000,
+);
+
+test('31. the way that was rejected, which reads its own dead rows again, would be noticed by this', async () => {
+  const few = await naivePages(ROWS / TIMES);
+  const many = await naivePages(ROWS);
+  expect(many / few).toBeGreaterThan(TIMES * 1.4);
+}, 180_000);
