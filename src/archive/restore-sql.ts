@@ -7,19 +7,41 @@ import { renderSequences } from './restore-sql-sequences.ts';
 import { commandFor, type Stage, stagesOf } from './restore-sql-stages.ts';
 import { comment, doBlock, literal, literals, quoted } from './sql-text.ts';
 
+/** How the script finds the rows: in segments, or in the files of `archive export`. */
+export interface RestoreForm {
+  /** Programs besides psql, in words. */
+  readonly programs: string;
+  /** What each `\copy` of a stage reads, as psql wants it: `from '…'` or `from program '…'`. */
+  readonly copies: (
+    stage: Stage,
+  ) => readonly { readonly seq: number | null; readonly source: string }[];
+  /** A shell's command that prints what is damaged. */
+  readonly check: string;
+  /** Lines at the script's end, for that command. */
+  readonly digests: (manifest: Manifest) => string;
+}
+
+const SEGMENTS: RestoreForm = {
+  programs: 'gzip, head and tail',
+  copies: ({ ranges }) =>
+    ranges.map((range) => ({ seq: range.seq, source: `program '${commandFor(range)}'` })),
+  check: `sed -n 's/^--# //p' ${RESTORE_FILE} | sh`,
+  digests,
+};
+
 /**
  * A script that puts an archive's rows back with nothing but psql, tail, head and gzip, run in the archive's
  * folder. One transaction: all of it or nothing. Pure.
  */
-export function renderRestoreSql(manifest: Manifest): string {
+export function renderRestoreSql(manifest: Manifest, form: RestoreForm = SEGMENTS): string {
   const layouts = new Map(manifest.layouts.map((layout) => [layout.id, layout]));
   const stages = stagesOf(manifest.chunks, layouts);
   const deleted = stages.filter(({ kind }) => kind === 'deleted');
   const changed = stages.filter(({ kind }) => kind === 'changed');
   return [
-    head(manifest, stages),
+    head(manifest, stages, form),
     beginning(manifest),
-    ...stages.map(renderStage),
+    ...stages.map((stage) => renderStage(stage, form)),
     ...(stages.length === 0 ? [] : [tellTriggers(stages)]),
     ...renderInserts(groupsOf(manifest, deleted), deleted),
     ...changed
@@ -27,13 +49,14 @@ export function renderRestoreSql(manifest: Manifest): string {
       .map((stage) => renderChange(stage)),
     ...(deleted.length === 0 ? [] : [renderSequences(deleted)]),
     'commit;',
-    digests(manifest),
+    form.digests(manifest),
   ].join('\n\n');
 }
 
 function head(
   { tenant, purgeId, writtenAt, status, keys }: Manifest,
   stages: readonly Stage[],
+  form: RestoreForm,
 ): string {
   const tables = new Set(stages.map(({ layout }) => layout.table));
   const rows = stages
@@ -49,7 +72,7 @@ Run it in this folder, in the database that the rows came from or in one with th
 
   psql -X -v ON_ERROR_STOP=1 -f ${RESTORE_FILE} "$DATABASE_URL"
 
-It needs psql, gzip, head and tail, and the role needs INSERT, UPDATE and SELECT on the tables. Under row
+It needs psql, ${form.programs}, and the role needs INSERT, UPDATE and SELECT on the tables. Under row
 level security the role must own the tables or have BYPASSRLS; it is refused otherwise.
 
 - All in one transaction: a row that is there already, a parent that is gone or a column that was dropped ends
@@ -64,7 +87,7 @@ level security the role must own the tables or have BYPASSRLS; it is refused oth
 
 To look for damage first, without a database; it prints what is damaged and nothing else:
 
-  sed -n 's/^--# //p' ${RESTORE_FILE} | sh`);
+  ${form.check}`);
 }
 
 function beginning({ settings, database }: Manifest): string {
@@ -85,16 +108,16 @@ ${doBlock(`begin perform set_config('search_path', ${literal(database.searchPath
 }
 
 /** A temporary table, and what goes into it; the number of rows is checked. */
-function renderStage(stage: Stage): string {
+function renderStage(stage: Stage, form: RestoreForm): string {
   const { layout, kind, rows, name, columns } = stage;
   const fields = columns.map(({ name: column, type }) => `${column} ${type}`);
   const counted = columns.map(({ name: column }) => column).join(', ');
-  const copies = stage.ranges.flatMap((range) => [
-    ...(range.seq === null
-      ? []
-      : [`alter table pg_temp.${name} alter column seq set default ${range.seq};`]),
-    `\\copy pg_temp.${name} (${counted}) from program '${commandFor(range)}'`,
-  ]);
+  const copies = form
+    .copies(stage)
+    .flatMap(({ seq, source }) => [
+      ...(seq === null ? [] : [`alter table pg_temp.${name} alter column seq set default ${seq};`]),
+      `\\copy pg_temp.${name} (${counted}) from ${source}`,
+    ]);
   return `${comment(`${layout.relation}: ${rows} rows, ${kind === 'deleted' ? 'deleted' : 'changed; b: before, a: after'}`)}
 create temporary table ${name} (
   ${[...fields, ...(kind === 'changed' ? ['seq bigint'] : [])].join(',\n  ')}

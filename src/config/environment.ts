@@ -3,7 +3,7 @@ import { environmentName } from '../domain/environment.ts';
 import { inheritPostgresTls, postgresTlsProblems } from '../domain/postgres-tls.ts';
 import { redactUrl } from '../domain/redact-url.ts';
 import { inheritRedisCa } from '../domain/redis-tls.ts';
-import { FAILPOINTS } from '../engine/failpoints.ts';
+import { ALL_FAILPOINTS } from '../engine/failpoints.ts';
 import { checkProxy, viewerProblems } from './board-access.ts';
 import type { Config } from './config.ts';
 import { type Checked, keepProblems, suggestion } from './problems.ts';
@@ -123,11 +123,11 @@ export function checkEnvironment(env: NodeJS.ProcessEnv): Checked<EnvironmentCon
 
 function failpointProblems(failpoint: string): string[] {
   const [name = '', count = ''] = failpoint.split(':');
-  const isKnown = FAILPOINTS.some((known) => known === name);
+  const isKnown = ALL_FAILPOINTS.some((known) => known === name);
   if (isKnown && /^[1-9]\d*$/.test(count)) return [];
-  const near = isKnown ? '' : suggestion(name, FAILPOINTS);
+  const near = isKnown ? '' : suggestion(name, ALL_FAILPOINTS);
   return [
-    `TENANT_PURGE_FAILPOINT: must be "name:count", e.g. batch-committed:3, with one of ${FAILPOINTS.join(', ')}${near}`,
+    `TENANT_PURGE_FAILPOINT: must be "name:count", e.g. batch-committed:3, with one of ${ALL_FAILPOINTS.join(', ')}${near}`,
   ];
 }
 

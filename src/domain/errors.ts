@@ -64,10 +64,6 @@ const CATALOGUE = {
     exitCode: EXIT.refused,
     remedy: 'Set ENVIRONMENT to where you are, or add --allow-production if this is meant.',
   },
-  ARCHIVE_REQUIRED: {
-    exitCode: EXIT.refused,
-    remedy: 'This version has no archive: add --no-archive to purge for good. It cannot be undone.',
-  },
   CONFIRMATION_REQUIRED: {
     exitCode: EXIT.refused,
     remedy: 'Type the phrase at the prompt, or pass it with --confirm or CONFIRM_CLEANUP.',
@@ -130,6 +126,50 @@ const CATALOGUE = {
   STATUS_CONFLICT: {
     exitCode: EXIT.refused,
     remedy: 'See what the purge is doing with `tenant-purge status`.',
+  },
+
+  ARCHIVE_PLACE: {
+    exitCode: EXIT.refused,
+    remedy:
+      'Point archive.dir of this host at the archive the purge began with; several hosts need shared storage.',
+  },
+  ARCHIVE_SPACE: {
+    exitCode: EXIT.refused,
+    remedy: 'Free space where the archive lies, or set archive.dir to a larger place, then resume.',
+  },
+  ARCHIVE_FAILED: {
+    exitCode: EXIT.failed,
+    remedy:
+      'Nothing was deleted without its archive: make the folder writable and free space, then enqueue again.',
+  },
+  ARCHIVE_DAMAGED: {
+    exitCode: EXIT.failed,
+    remedy:
+      'Bring the named file back from a backup of the archive, then see `tenant-purge archive check`.',
+  },
+
+  NOT_RESTORABLE: {
+    exitCode: EXIT.refused,
+    remedy: 'Its rows are not in an archive of this program: bring them back from a backup.',
+  },
+  ARCHIVE_EXPIRED: {
+    exitCode: EXIT.refused,
+    remedy: 'Its archive was thrown away on purpose: bring the rows back from a backup.',
+  },
+  RESTORE_HELD: {
+    exitCode: EXIT.refused,
+    remedy:
+      'Wait for that process, or stop it with `tenant-purge pause PURGE`, then restore again.',
+  },
+  RESTORE_CONFLICTS: {
+    exitCode: EXIT.refused,
+    remedy:
+      'Settle each conflict in the database, or by a rule: --settle KIND=ACTION, --trigger TABLE.NAME=fire|disable.',
+  },
+  RESTORE_MISMATCH: {
+    exitCode: EXIT.failed,
+    remedy:
+      'Something changed rows while they were restored: look at the tables named, then run the restore again to verify anew.',
   },
 
   QUIESCE_FAILED: {

@@ -1,3 +1,4 @@
+import type { ArchiveState } from './archive-state.ts';
 import type { CampaignId, PurgeId, TenantId } from './ids.ts';
 import type { PurgeStatus } from './purge.ts';
 
@@ -19,6 +20,9 @@ export interface PurgeReport {
   readonly rowsDeleted: number;
   readonly redisKeysDeleted: number;
   readonly residue: readonly Residue[];
+  /** Null where nothing was archived. */
+  readonly archive: ArchiveState | null;
+  /** Whether there is a way back, for people. */
   readonly undo: string;
   readonly startedAt: string | null;
   readonly endedAt: string | null;

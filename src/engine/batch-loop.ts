@@ -4,6 +4,7 @@ import type { PurgeId, TenantId } from '../domain/ids.ts';
 import type { PlanLevel, PlanStep } from '../domain/plan.ts';
 import type { BatchRange, TableStep } from '../postgres/rows/change-statements.ts';
 import type { Leaf } from '../postgres/rows/row-reader.ts';
+import { stepKey } from '../postgres/rows/step-key.ts';
 import { readFault } from '../postgres/sqlstate.ts';
 import { chooseAccessPath } from './access-path.ts';
 import { type BatchSizeLimits, halveBatchSize, nextBatchSize } from './batch-size.ts';
@@ -251,7 +252,7 @@ async function runSizedBatch(
         range,
         checkpoint,
         limits: run.parts.limits,
-        archive: run.archive?.sinkOf(step.table) ?? null,
+        archive: run.archive?.sinkOf(stepKey(step), step.table) ?? null,
       }),
     );
     const deleted = step.kind === 'delete' ? result.rows : 0;

@@ -1,6 +1,7 @@
 import type { Checkpoint } from '../domain/checkpoint.ts';
 import { PurgeError } from '../domain/errors.ts';
 import type { ComponentStep, DeleteStep } from '../domain/plan.ts';
+import { stepKey } from '../postgres/rows/step-key.ts';
 import { readFault } from '../postgres/sqlstate.ts';
 import type { StepContext } from './batch-loop.ts';
 import { fenced } from './fenced.ts';
@@ -56,7 +57,7 @@ async function runPass(
         step,
         checkpoint,
         limits,
-        archive: run.archive?.sinkOf(step.table) ?? null,
+        archive: run.archive?.sinkOf(stepKey(step), step.table) ?? null,
       }),
     );
     throttle.spend(run, rows);

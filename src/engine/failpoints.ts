@@ -43,7 +43,26 @@ export const FAILPOINTS = [
   /** A stop or an error has ended the run; the ledger does not know. */
   'before-settle',
 ] as const;
-export type FailpointName = (typeof FAILPOINTS)[number];
+
+/** The same for a restore, which runs in the command's own process. */
+export const RESTORE_FAILPOINTS = [
+  /** The restore is held by this process, and the purge is `restoring`; no row is back. */
+  'restore-claimed',
+  /** Rows of a batch are inserted, linked or changed back, but not committed. */
+  'restore-batch',
+  /** They are committed, with the piece of work; the process has not heard of more. */
+  'restore-committed',
+  /** Every row is back and refers to what it referred to. */
+  'restore-linked',
+  /** A table was read back and agrees with the archive; the ledger knows. */
+  'restore-verified',
+  /** Keys of one pipeline are back in Redis; the ledger does not know. */
+  'restore-keys',
+  /** Everything is back; the ledger does not know. */
+  'restore-ended',
+] as const;
+export const ALL_FAILPOINTS = [...FAILPOINTS, ...RESTORE_FAILPOINTS] as const;
+export type FailpointName = (typeof ALL_FAILPOINTS)[number];
 
 /** Awaited at each point; does nothing in production. */
 export type Failpoint = (name: FailpointName) => Promise<void>;

@@ -41,6 +41,7 @@ export interface DatabaseOptions {
 const CONNECT_TIMEOUT_MS = 5_000;
 const KEEP_ALIVE_MS = 10_000;
 const LEDGER_ANSWER_MS = 60_000;
+const LEDGER_IDLE_MS = 30_000;
 const INT8 = 20;
 
 /**
@@ -120,7 +121,11 @@ const ledgerPool = (pool: pg.Pool): PostgresPool => ({
     const client = await pool.connect();
     let isSpoilt = false;
     const query = async (text: unknown, values: readonly unknown[] = []): Promise<unknown> => {
-      const question = { text: String(text), values: [...values], query_timeout: LEDGER_ANSWER_MS };
+      const question = {
+        text: withIdleLimit(String(text)),
+        values: [...values],
+        query_timeout: LEDGER_ANSWER_MS,
+      };
       try {
         return await client.query(question);
       } catch (error) {
@@ -132,6 +137,15 @@ const ledgerPool = (pool: pg.Pool): PostgresPool => ({
   },
   end: () => pool.end(),
 });
+
+/**
+ * The server does not hear of a client that died in silence, and would keep its transaction and its
+ * locks for hours: the fleet's, a purge's. A transaction that sets a limit of its own overrules this.
+ */
+const withIdleLimit = (text: string): string =>
+  /^begin$/i.test(text)
+    ? `${text}; set local idle_in_transaction_session_timeout = ${LEDGER_IDLE_MS}`
+    : text;
 
 const asFailure = (thrown: unknown): { readonly cause?: unknown } =>
   thrown instanceof PurgeError ? thrown : {};

@@ -23,6 +23,8 @@ export interface EnqueueOptions {
   /** Tenants that must never go: the keep list, and those the operator spared. */
   readonly kept: readonly string[];
   readonly delayMs: number;
+  /** False: what goes is gone; the operator confirmed that. */
+  readonly archive: boolean;
 }
 
 export interface EnqueuedPurge {
@@ -59,7 +61,7 @@ export async function enqueueCampaign(
     operator: options.operator,
     allowed: options.allowed,
     kept: options.kept,
-    archive: false,
+    archive: options.archive,
     before: prepared.counts,
     plan: prepared.plan,
     delayMs: options.delayMs,

@@ -77,7 +77,7 @@ export async function archiveAndUnlink<Id extends string>(
 }
 
 /** DUMP and remaining life in one pipeline; keys that are not there any more are left out. */
-async function dumpKeys<Id extends string>(
+export async function dumpKeys<Id extends string>(
   redis: Redis,
   owned: readonly OwnedKeys<Id>[],
 ): Promise<DumpedKey<Id>[]> {

@@ -10,17 +10,9 @@ import { findTenants } from '../postgres/tenant-directory.ts';
 import { connectRedis, type Redis } from '../redis/connect.ts';
 import { readRedisFitness } from '../redis/fitness.ts';
 import { readRedisIdentity } from '../redis/identity.ts';
+import { type Check, mind, right, wrong } from './check.ts';
 import { rulesOf } from './compose.ts';
-
-/** `mind`: it works, and may hurt one day. */
-export type Verdict = 'right' | 'mind' | 'wrong';
-
-export interface Check {
-  readonly name: string;
-  readonly verdict: Verdict;
-  readonly message: string;
-  readonly remedy: string | null;
-}
+import { examineArchive } from './doctor-archive.ts';
 
 const VERSION_MAX = 18;
 const REDIS_VERSION_MIN = [6, 2] as const;
@@ -50,7 +42,7 @@ async function examineDatabase(config: Config): Promise<Check[]> {
       onWarning: (warning) => warnings.push(warning),
     });
   } catch (thrown) {
-    return [failed('PostgreSQL', thrown)];
+    return [failed('PostgreSQL', thrown), ...(await examineArchive(config, null))];
   }
   try {
     return [
@@ -59,6 +51,7 @@ async function examineDatabase(config: Config): Promise<Check[]> {
       ...(await guarded('tenant table', () => examinePlan(config, database))),
       ...(await guarded('ledger', () => examineLedger(database))),
       ...(await guarded('throttle', () => examineThrottle(config, database))),
+      ...(await examineArchive(config, database)),
     ];
   } finally {
     await database.close();
@@ -286,22 +279,3 @@ function failed(name: string, thrown: unknown): Check {
   const { message, remedy } = toPurgeError(thrown);
   return wrong(name, message, remedy);
 }
-
-const right = (name: string, message: string): Check => ({
-  name,
-  verdict: 'right',
-  message,
-  remedy: null,
-});
-const mind = (name: string, message: string, remedy: string): Check => ({
-  name,
-  verdict: 'mind',
-  message,
-  remedy,
-});
-const wrong = (name: string, message: string, remedy: string): Check => ({
-  name,
-  verdict: 'wrong',
-  message,
-  remedy,
-});

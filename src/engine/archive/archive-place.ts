@@ -7,25 +7,6 @@ import type { ArchiveParts } from './archive-parts.ts';
 /** The folder of a purge's archive, inside its place. */
 export const purgeFolder = (purgeId: PurgeId): string => `${PURGES_FOLDER}/${purgeId}`;
 
-/** Places that this process has made known to the ledger. */
-const registered = new WeakMap<ArchiveParts, Promise<string>>();
-
-/** Identity of the place this process writes to; makes it known to the ledger once. */
-export function ownPlace(parts: ArchiveParts): Promise<string> {
-  const known = registered.get(parts);
-  if (known !== undefined) return known;
-  const made = register(parts);
-  registered.set(parts, made);
-  made.catch(() => registered.delete(parts));
-  return made;
-}
-
-async function register({ store, ledger }: ArchiveParts): Promise<string> {
-  const id = await store.identity();
-  await ledger.registerPlace(id, store.location());
-  return id;
-}
-
 /**
  * The archive of a purge, begun where it has none yet.
  * @throws PurgeError ARCHIVE_PLACE where it was begun in another place; ARCHIVE_FAILED
@@ -34,9 +15,10 @@ export async function openPurgeArchive(
   parts: ArchiveParts,
   purgeId: PurgeId,
 ): Promise<ArchiveRecord> {
-  const place = await ownPlace(parts);
-  const record = await parts.ledger.open(purgeId, place, purgeFolder(purgeId));
-  refuseOtherPlace(parts, record, place);
+  const id = await parts.store.identity();
+  const location = parts.store.location();
+  const record = await parts.ledger.open(purgeId, { id, location, folder: purgeFolder(purgeId) });
+  if (record.place !== id) throw otherPlace(parts, record);
   return record;
 }
 
@@ -50,12 +32,8 @@ export async function whyOtherPlace(
 ): Promise<PurgeError | null> {
   const record = await parts.ledger.find(purgeId);
   if (record === null) return null;
-  const place = await ownPlace(parts);
+  const place = await parts.store.identity();
   return record.place === place ? null : otherPlace(parts, record);
-}
-
-function refuseOtherPlace(parts: ArchiveParts, record: ArchiveRecord, place: string): void {
-  if (record.place !== place) throw otherPlace(parts, record);
 }
 
 const otherPlace = ({ store }: ArchiveParts, record: ArchiveRecord): PurgeError =>

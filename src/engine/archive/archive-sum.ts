@@ -45,6 +45,6 @@ export function describeCampaignUndo(archive: CampaignArchive | null): string {
     undoable === 0
       ? 'Its purges can be undone once they have ended.'
       : `${undoable} of ${purges} archived purges can be undone now${until}: tenant-purge restore PURGE`,
-    ...(expired > 0 ? [`${expired} archives have expired.`] : []),
+    ...(expired > 0 ? [`${expired} ${expired === 1 ? 'has' : 'have'} expired.`] : []),
   ].join(' ');
 }

@@ -128,11 +128,11 @@ async function compareManifest(
   ];
 }
 
-function sameChunks(left: readonly StoredChunk[], right: readonly StoredChunk[]): boolean {
-  const textOf = (chunks: readonly StoredChunk[]): string =>
-    chunks
-      .map(({ segment, offset, length, chain }) => `${segment} ${offset} ${length} ${chain}`)
-      .sort()
-      .join('\n');
-  return textOf(left) === textOf(right);
-}
+const sameChunks = (left: readonly StoredChunk[], right: readonly StoredChunk[]): boolean =>
+  textOf(left) === textOf(right);
+
+const textOf = (chunks: readonly StoredChunk[]): string =>
+  chunks
+    .map(({ segment, offset, length, chain }) => `${segment} ${offset} ${length} ${chain}`)
+    .sort()
+    .join('\n');

@@ -147,7 +147,7 @@ async function copyTable(
     nameOf: (part) => rowSegmentName(0, step.table, part),
   });
   try {
-    const sink = await writer.open();
+    const sink = writer.open();
     const out = new LineChunks(sink);
     for (const layout of layouts) {
       out.begin(layout);
@@ -228,7 +228,7 @@ async function copyKeys(
   if (pages === null) return { count: 0, chunks: [] };
   const writer = new SegmentWriter({ store, folder, nameOf: (part) => keySegmentName(0, 0, part) });
   try {
-    const sink = await writer.open();
+    const sink = writer.open();
     const seen = new Set<string>();
     const counts: number[] = [];
     for await (const page of pages) {

@@ -41,9 +41,13 @@ export class RunArchive {
     this.#fence = fence;
   }
 
-  /** Where the batches of a step write to, one after the other. */
-  sinkOf(name: string): OpenBatchSink {
-    const known = this.#writers.get(name);
+  /**
+   * Where the batches of a step write to, one after the other.
+   * @param step as in the checkpoint: steps that go on side by side never share a segment
+   * @param name of the segments, for people
+   */
+  sinkOf(step: string, name: string): OpenBatchSink {
+    const known = this.#writers.get(step);
     const writer =
       known ??
       new SegmentWriter({
@@ -51,7 +55,7 @@ export class RunArchive {
         folder: this.#folder,
         nameOf: (part) => rowSegmentName(this.#fence.epoch, name, part),
       });
-    this.#writers.set(name, writer);
+    this.#writers.set(step, writer);
     return () => writer.open();
   }
 

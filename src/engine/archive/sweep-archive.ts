@@ -4,7 +4,6 @@ import { type ArchivedKey } from '../../domain/archive.ts';
 import { asTenantId } from '../../domain/ids.ts';
 import type { SweepArchiving, SweptKey } from '../sweep.ts';
 import type { ArchiveParts } from './archive-parts.ts';
-import { ownPlace } from './archive-place.ts';
 
 /**
  * Archives the keys of a sweep: one segment for all its purges, since a pipeline meets keys of many
@@ -16,7 +15,6 @@ export function makeSweepArchiving(parts: ArchiveParts): SweepArchiving {
       const archiving = await parts.ledger.archiving(claim.purges.map(({ purgeId }) => purgeId));
       if (archiving.size === 0) return null;
       const purges = claim.purges.filter(({ purgeId }) => archiving.has(purgeId));
-      await ownPlace(parts);
       await parts.ledger.joinSweep(claim.id, [...archiving]);
       const writer = new SegmentWriter({
         store: parts.store,

@@ -214,3 +214,12 @@ export async function* wholeLines(source: AsyncIterable<Uint8Array>): AsyncGener
   }
   if (carried.length > 0) throw new Error('COPY text ends in the middle of a line');
 }
+
+/** Lines of a block without their newlines; views of it. */
+export function* linesOf(block: Buffer): Generator<Buffer> {
+  let start = 0;
+  for (let end = block.indexOf(NEWLINE); end !== -1; end = block.indexOf(NEWLINE, start)) {
+    yield block.subarray(start, end);
+    start = end + 1;
+  }
+}

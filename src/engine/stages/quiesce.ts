@@ -26,7 +26,7 @@ async function mark(run: Run, meter: ProgressMeter, rule: QuiesceRule): Promise<
     parts.quiesce.mark(
       run.fence,
       { plan, tenantId: purge.tenantId, rule },
-      { limits: parts.limits, archive: run.archive?.sinkOf(plan.tenant.table) ?? null },
+      { limits: parts.limits, archive: run.archive?.sinkOf('quiesce', plan.tenant.table) ?? null },
     ),
   );
   if (result === 'set') run.control.onMilestone('The tenant is marked: it is being purged');

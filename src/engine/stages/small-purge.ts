@@ -65,7 +65,7 @@ async function tryAtOnce(run: Run, meter: ProgressMeter): Promise<void> {
       tenantId: run.purge.tenantId,
       levels: run.plan.levels,
       limits: parts.limits,
-      archive: run.archive?.sinkOf(ALL_TABLES) ?? null,
+      archive: run.archive?.sinkOf(ALL_TABLES, ALL_TABLES) ?? null,
       next: parts.sweeper === null ? 'verify' : 'redis',
     }),
   );

@@ -4,7 +4,7 @@ import { asTenantId } from '../../domain/ids.ts';
 import { type FactsQuestion, tenantFactsQuery } from './tenant-facts-query.ts';
 
 /** Tenants in memory at a time. */
-export const PAGE_TENANTS = 2_000;
+export const PAGE_TENANTS = 500;
 
 /**
  * The facts of every tenant, by id, page by page: a cursor of the transaction that the connection is in.

@@ -38,26 +38,27 @@ export class ArchiveStore {
     this.#database = database;
   }
 
-  /** Makes a place known, or brings its location up to date. Idempotent. */
-  async registerPlace(id: string, location: string): Promise<void> {
-    await sql`
-      insert into tenant_purge.archive_place (id, location) values (${id}, ${location})
-      on conflict (id) do update set location = excluded.location
-      where archive_place.location <> excluded.location`.execute(this.#database.ledger);
-  }
-
   /**
-   * The archive of this purge; begins it in the given place where there is none yet. Idempotent. One
-   * that was begun elsewhere is returned as it is: the caller compares the places.
+   * The archive of this purge; begins it in the given place where there is none yet, and makes the place
+   * known. Idempotent. One that was begun elsewhere is returned as it is: the caller compares the places.
    */
-  async open(purgeId: PurgeId, place: string, folder: string): Promise<ArchiveRecord> {
-    await sql`
-      insert into tenant_purge.archive (purge_id, place, folder, search_path)
-      values (${purgeId}, ${place}, ${folder}, current_setting('search_path'))
-      on conflict (purge_id) do nothing`.execute(this.#database.ledger);
+  async open(
+    purgeId: PurgeId,
+    place: { readonly id: string; readonly location: string; readonly folder: string },
+  ): Promise<ArchiveRecord> {
     const found = await this.find(purgeId);
-    if (found === null) throw new Error(`the ledger lost the archive of purge ${purgeId}`);
-    return found;
+    if (found !== null) return found;
+    await sql`
+      with place as (
+        insert into tenant_purge.archive_place (id, location) values (${place.id}, ${place.location})
+        on conflict (id) do update set location = excluded.location
+        where archive_place.location <> excluded.location)
+      insert into tenant_purge.archive (purge_id, place, folder, search_path)
+      values (${purgeId}, ${place.id}, ${place.folder}, current_setting('search_path'))
+      on conflict (purge_id) do nothing`.execute(this.#database.ledger);
+    const begun = await this.find(purgeId);
+    if (begun === null) throw new Error(`the ledger lost the archive of purge ${purgeId}`);
+    return begun;
   }
 
   async find(purgeId: PurgeId): Promise<ArchiveRecord | null> {

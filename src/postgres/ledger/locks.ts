@@ -1,6 +1,7 @@
-import { type RawBuilder, sql } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { PurgeId } from '../../domain/ids.ts';
 import type { Database } from '../database.ts';
+import type { LedgerTables } from './tables.ts';
 
 /**
  * Transaction-level advisory locks, the same numbers as in the function `enter_batch`, which takes
@@ -47,9 +48,32 @@ export async function withReconcilerLock<Result>(
   work: () => Promise<Result>,
 ): Promise<Result | null> {
   return database.ledger.transaction().execute(async (trx) => {
-    await sql`set local idle_in_transaction_session_timeout = '10min'`.execute(trx);
+    await sql`set local idle_in_transaction_session_timeout = ${sql.lit(SILENT_MS)}`.execute(trx);
     const { rows } = await sql<{ locked: boolean }>`
       select pg_try_advisory_xact_lock(1953525096, 0) as locked`.execute(trx);
-    return rows[0]?.locked === true ? work() : null;
+    return rows[0]?.locked === true ? heardOf(trx, work) : null;
   });
+}
+
+/** A holder that died in silence loses the lock after this long, however long a pass may take. */
+const SILENT_MS = 15_000;
+const HEARD_EVERY_MS = 3_000;
+
+/** Runs `work` beside a transaction that would else be idle, and lets the server hear of it. */
+async function heardOf<Result>(
+  trx: Kysely<LedgerTables>,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  let heard: Promise<unknown> = Promise.resolve();
+  // One at a time. Where the session is lost the COMMIT says so.
+  const say = (): void => {
+    heard = heard.then(() => sql`select 1`.execute(trx)).catch(() => undefined);
+  };
+  const timer = setInterval(say, HEARD_EVERY_MS);
+  try {
+    return await work();
+  } finally {
+    clearInterval(timer);
+    await heard;
+  }
 }

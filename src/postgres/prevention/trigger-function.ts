@@ -9,8 +9,10 @@ export const REFUSED_SQLSTATE = 'TP010';
  *
  * SECURITY DEFINER, because whoever inserts a tenant need not read the lists; nothing in it is named
  * without its schema.
+ * @param collation one that knows letters beyond ASCII, ready to stand in SQL: in a database of locale
+ *   C the default one takes them for punctuation, and ends words at them
  */
-export const TRIGGER_FUNCTIONS = `
+export const triggerFunctions = (collation: string): string => `
 CREATE TABLE IF NOT EXISTS tenant_purge.prevention_list (
   kind text NOT NULL CHECK (kind IN ('word', 'email-domain', 'allowed-email-domain')),
   value text NOT NULL,
@@ -21,8 +23,8 @@ CREATE TABLE IF NOT EXISTS tenant_purge.prevention_list (
 CREATE OR REPLACE FUNCTION tenant_purge.prevention_word(p_text text) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_text text := left(p_text, ${TEXT_LENGTH_MAX});
-  v_pieces text;
+  v_text text COLLATE ${collation} := left(p_text, ${TEXT_LENGTH_MAX});
+  v_pieces text COLLATE ${collation};
 BEGIN
   IF octet_length(v_text) <> char_length(v_text) AND getdatabaseencoding() = 'UTF8' THEN
     -- Accents off, full-width letters to plain ones, invisible characters out.
@@ -38,7 +40,7 @@ BEGIN
   RETURN (
     SELECT l.value
     FROM regexp_split_to_table(lower(v_text || ' ' || v_pieces), '[^[:alnum:]]+') AS piece
-    JOIN tenant_purge.prevention_list AS l ON l.kind = 'word' AND l.value = piece
+    JOIN tenant_purge.prevention_list AS l ON l.kind = 'word' AND l.value = piece COLLATE pg_catalog."default"
     LIMIT 1);
 END $$;
 

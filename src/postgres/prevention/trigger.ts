@@ -7,9 +7,8 @@ import {
   RESERVED_TLDS,
 } from '../../domain/test-data/email-domains.ts';
 import { type Database, inTransaction } from '../database.ts';
-import { privilegeError } from '../sqlstate.ts';
 import { lockInstallation } from './install.ts';
-import { TRIGGER_FUNCTIONS } from './trigger-function.ts';
+import { triggerFunctions } from './trigger-function.ts';
 
 /** Triggers of one table fire by name: this one judges the row as the others have left it. */
 const TRIGGER = 'zz_tenant_purge_prevention';
@@ -38,7 +37,7 @@ export interface TriggerSettings {
 export async function installTrigger(database: Database, settings: TriggerSettings): Promise<void> {
   await inOneTransaction(database, async (client) => {
     const table = await findTable(client, settings);
-    await client.query(TRIGGER_FUNCTIONS);
+    await client.query(triggerFunctions(await findCollation(client)));
     await fillLists(client, settings);
     const { name, subdomain, email } = settings.columns;
     const columns = [name, subdomain ?? '', email ?? ''].map(literal).join(', ');
@@ -81,7 +80,30 @@ async function inOneTransaction<Result>(
       return work(client);
     });
   } catch (error) {
-    throw privilegeError(error);
+    throw readable(error);
+  }
+}
+
+const LOCK_NOT_AVAILABLE = '55P03';
+const INSUFFICIENT_PRIVILEGE = '42501';
+
+/** What an operator can mend, in words. */
+function readable(error: unknown): unknown {
+  const code = (error as { code?: unknown } | null)?.code;
+  const message = error instanceof Error ? error.message : String(error);
+  switch (code) {
+    case LOCK_NOT_AVAILABLE:
+      return new PurgeError('TIMED_OUT', `The tenant table stayed locked: ${message}.`, {
+        cause: error,
+        remedy: 'Nothing was changed. Run it again when no long transaction holds the table.',
+      });
+    case INSUFFICIENT_PRIVILEGE:
+      return new PurgeError('PRIVILEGE_MISSING', `The trigger needs more: ${message}.`, {
+        cause: error,
+        remedy: 'Run it with a DATABASE_URL of the role that owns the tenant table.',
+      });
+    default:
+      return error;
   }
 }
 
@@ -116,6 +138,17 @@ async function findTable(
     );
   }
   return `${quoteIdentifier(schema)}.${quoteIdentifier(relation)}`;
+}
+
+/** The built-in one of PostgreSQL 17 on, or ICU's; without either, the database's own. */
+async function findCollation(client: pg.ClientBase): Promise<string> {
+  const { rows } = await client.query(
+    `SELECT format('pg_catalog.%I', collname) AS name FROM pg_collation
+     WHERE collname IN ('pg_c_utf8', 'und-x-icu') AND collnamespace = 'pg_catalog'::regnamespace
+       AND collencoding IN (-1, pg_char_to_encoding(getdatabaseencoding()))
+     ORDER BY collname LIMIT 1`,
+  );
+  return String(rows[0]?.name ?? 'pg_catalog."default"');
 }
 
 async function fillLists(

@@ -42,6 +42,8 @@ export class RestoreSessions {
       search_path: searchPath,
       // What a policy would hide is an error instead.
       row_security: 'off',
+      // An archived xml may be a fragment.
+      xmloption: 'content',
     };
   }
 

@@ -208,7 +208,11 @@ export class RestoreStore {
   async end(
     hold: RestoreHold,
     to: 'restored' | 'failed',
-    result: { readonly error: ErrorReport | null; readonly details: object; readonly movesPurge: boolean },
+    result: {
+      readonly error: ErrorReport | null;
+      readonly details: object;
+      readonly movesPurge: boolean;
+    },
   ): Promise<boolean> {
     return this.#database.ledger.transaction().execute(async (trx) => {
       await lockPurge(hold.purgeId).execute(trx);

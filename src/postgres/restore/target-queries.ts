@@ -12,9 +12,10 @@ const ASKED = `asked as materialized (
 
 /** Names of the columns whose numbers an array holds, in its order; NULL for an expression. */
 const namesOf = (relation: string, numbers: string): string => `array(
-    select a.attname::text from unnest(${numbers}) with ordinality as k (attnum, place)
-    left join pg_attribute a on a.attrelid = ${relation} and a.attnum = k.attnum and k.attnum <> 0
-    order by k.place)`;
+    select col.attname::text from unnest(${numbers}) with ordinality as num (attnum, place)
+    left join pg_attribute col on col.attrelid = ${relation} and col.attnum = num.attnum
+      and num.attnum <> 0
+    order by num.place)`;
 
 const operatorName = (alias: string): string =>
   `format('operator(%I.%s)', (select nspname from pg_namespace where oid = ${alias}.oprnamespace), ${alias}.oprname)`;
@@ -159,6 +160,28 @@ export const SEQUENCES = `with ${ASKED}
   ) used join pg_class c on c.oid = used.sequence and c.relkind = 'S'
   join pg_namespace s on s.oid = c.relnamespace
   order by 1, 2`;
+
+export interface LeafRow {
+  readonly table_oid: string;
+  readonly condition: string;
+}
+
+/** A single partition that takes all has no condition. */
+export const LEAVES = `with ${ASKED}
+  select m.root::text as table_oid,
+    coalesce(pg_get_partition_constraintdef(m.oid), 'true') as condition
+  from member m join named n on n.oid = m.root and n.relkind = 'p'
+  join pg_class c on c.oid = m.oid and c.relkind <> 'p'
+  order by m.oid`;
+
+export interface DividingRow {
+  readonly table_oid: string;
+  readonly columns: (string | null)[];
+}
+
+export const DIVIDING = `with ${ASKED}
+  select m.root::text as table_oid, ${namesOf('p.partrelid', 'p.partattrs::int2[]')} as columns
+  from member m join pg_partitioned_table p on p.partrelid = m.oid`;
 
 export interface KeyRow {
   readonly name: string;

@@ -1,7 +1,8 @@
-import type pg from 'pg';
 import { quoteIdentifier } from '../../domain/identifier.ts';
 import type { TableName } from '../../domain/ids.ts';
+import { arrayLiteral } from '../rows/row-predicate.ts';
 import { tableName } from '../table-name.ts';
+import type { RestoreSession } from './restore-session.ts';
 import * as queries from './target-queries.ts';
 
 /** A table that rows go back into, as it is now. */
@@ -26,6 +27,10 @@ export interface TargetTable {
   /** `reltuples` of all leaves; -1 where unknown. */
   readonly estimatedRows: number;
   readonly sequences: readonly { readonly sequence: string; readonly column: string }[];
+  /** Of a partitioned table: what each leaf takes, as SQL over its columns; null for an ordinary one. */
+  readonly leafConditions: readonly string[] | null;
+  /** Columns that decide on the partition; null where an expression does. */
+  readonly partitionColumns: readonly string[] | null;
 }
 
 export interface TargetColumn {
@@ -87,11 +92,11 @@ export interface Target {
 
 /** Reads what a restore into these tables meets. Only looks. */
 export async function readTarget(
-  client: pg.ClientBase,
+  session: RestoreSession,
   names: readonly TableName[],
 ): Promise<Target> {
-  const ask = async <Row>(sql: string): Promise<Row[]> =>
-    (await client.query(sql, [names])).rows as Row[];
+  const ask = async <Row extends object>(sql: string): Promise<Row[]> =>
+    session.ask<Row>(sql.replace('$1', () => arrayLiteral(names)));
   const tables = await ask<queries.TableRow>(queries.TABLES);
   const nameOf = new Map(tables.map((row) => [row.oid, row.asked as TableName]));
   const columns = groupByTable(await ask<queries.ColumnRow>(queries.COLUMNS));
@@ -99,10 +104,12 @@ export async function readTarget(
   const checks = groupByTable(await ask<queries.CheckRow>(queries.CHECKS));
   const triggers = groupByTable(await ask<queries.TriggerRow>(queries.TRIGGERS));
   const sequences = groupByTable(await ask<queries.SequenceRow>(queries.SEQUENCES));
+  const leaves = groupByTable(await ask<queries.LeafRow>(queries.LEAVES));
+  const dividing = groupByTable(await ask<queries.DividingRow>(queries.DIVIDING));
   const keys = await ask<queries.KeyRow>(queries.KEYS);
-  const [database] = (
-    await client.query("select has_database_privilege(current_database(), 'TEMP') as temporary")
-  ).rows;
+  const [database] = await session.ask<{ temporary: boolean }>(
+    "select has_database_privilege(current_database(), 'TEMP') as temporary",
+  );
   return {
     tables: new Map(
       tables.map((row) => [
@@ -119,6 +126,9 @@ export async function readTarget(
           missingPrivileges: row.missing,
           estimatedRows: row.estimated_rows,
           sequences: sequences.get(row.oid) ?? [],
+          leafConditions:
+            row.kind === 'p' ? (leaves.get(row.oid) ?? []).map(({ condition }) => condition) : null,
+          partitionColumns: dividingColumns(dividing.get(row.oid) ?? []),
         },
       ]),
     ),
@@ -144,6 +154,11 @@ const toUnique = (row: queries.UniqueRow): UniqueRule => ({
   nullsEqual: row.nulls_equal,
   columns: row.predicate === null ? row.columns : null,
 });
+
+function dividingColumns(rows: readonly queries.DividingRow[]): readonly string[] | null {
+  const columns = rows.flatMap((row) => row.columns);
+  return columns.includes(null) ? null : [...new Set(columns.filter((name) => name !== null))];
+}
 
 function toTrigger(row: queries.TriggerRow): TargetTrigger {
   const relation = tableName(row.schema, row.relation);

@@ -132,7 +132,7 @@ function tableChanges(step: TableStep, target: Target, doomed: string, who: Who)
   const copies = who.archived ? [copiedRows(step, target.relation)] : [];
   if (step.kind === 'clear') {
     const sql = who.archived
-      ? copyOut(keepingSql(step, from, doomed))
+      ? copyOut(keepingSql(step, target, doomed))
       : clearSql(step, from, doomed);
     return [{ sql, steps, rows: 'tag', copies }];
   }
@@ -181,6 +181,9 @@ function rememberingSql(step: DeleteStep, target: string, doomed: string, who: W
 const ADDRESS = ['tableoid', 'ctid'];
 const ROW = '"tenant_purge row"';
 
+/** The row `t` as one value; plain `t` would be the column of that name where there is one. */
+const wholeRow = (relation: TableName): string => `(t.*)::${relation}`;
+
 /** A delete as part of a larger statement, and the keys it remembers of one-to-one parents. */
 function deleteParts(
   step: DeleteStep,
@@ -192,7 +195,10 @@ function deleteParts(
   const returned = step.remembers.flatMap((parent) => parent.columns);
   const names = [...new Set([...ADDRESS, ...returned])];
   const values = names.map((name) => `t.${column(name)}`);
-  const returning = [...values, ...(who.archived ? [`t as ${ROW}`] : [])].join(', ');
+  const returning = [
+    ...values,
+    ...(who.archived ? [`${wholeRow(step.table)} as ${ROW}`] : []),
+  ].join(', ');
   return {
     gone,
     ctes: [
@@ -223,12 +229,12 @@ const clearSql = (step: ClearStep, target: string, doomed: string): string =>
  * meanwhile has a new address once its lock is had: it is left to the next pass, unchanged and
  * unarchived.
  */
-function keepingSql(step: ClearStep, target: string, doomed: string): string {
+function keepingSql(step: ClearStep, target: Target, doomed: string): string {
   const [oid, tid] = ['"tenant_purge oid"', '"tenant_purge tid"'];
   return `with was as materialized (
-      select t.tableoid as ${oid}, t.ctid as ${tid}, t as ${ROW} from ${target} t
+      select t.tableoid as ${oid}, t.ctid as ${tid}, ${wholeRow(target.relation)} as ${ROW} from ${target.from} t
       where ${doomed} for update of t)
-    update ${target} t set ${assignments(step)} from was
+    update ${target.from} t set ${assignments(step)} from was
     where t.ctid = was.${tid} and t.tableoid = was.${oid} returning (was.${ROW}).*, t.*`;
 }
 

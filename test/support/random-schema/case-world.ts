@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { Client } from 'pg';
 import type { Config } from '../../../src/config/config.ts';
 import { parseConfig } from '../../../src/config/load.ts';
@@ -6,8 +7,10 @@ import { HAZARD_TYPES, type Hazard } from '../../../src/domain/hazard.ts';
 import type { PurgeId } from '../../../src/domain/ids.ts';
 import type { Outcome } from '../../../src/domain/outcome.ts';
 import type { Plan } from '../../../src/domain/plan.ts';
+import type { RestoreReport } from '../../../src/domain/restore.ts';
 import { findObstacles } from '../../../src/engine/campaign/guards.ts';
 import { prepareCampaign } from '../../../src/engine/campaign/prepare.ts';
+import { noFailpoint } from '../../../src/engine/failpoints.ts';
 import { runPurge } from '../../../src/engine/run-purge.ts';
 import { migrateLedger } from '../../../src/postgres/migrate.ts';
 import { enqueueCampaign } from '../../../src/queue/enqueue.ts';
@@ -18,6 +21,7 @@ import {
   enqueueParts,
   rulesOf,
 } from '../../../src/runtime/compose.ts';
+import { restorePurge } from '../../../src/runtime/restore.ts';
 import { makeControl } from '../purge-world.ts';
 import { loadCase, readLines, type TableLines } from './database-rows.ts';
 import type { RandomCase } from './model.ts';
@@ -36,6 +40,7 @@ export interface RefusedCase {
 
 export interface RunCase {
   readonly kind: 'ran';
+  readonly purge: PurgeId;
   readonly plan: Plan;
   readonly outcome: Outcome;
   readonly rows: TableLines;
@@ -64,7 +69,15 @@ export class CaseWorld {
   readonly #actor: Actor;
   readonly #environment: Readonly<Record<string, string>>;
 
-  private constructor(client: Client, actor: Actor, environment: Readonly<Record<string, string>>) {
+  readonly #archives: boolean;
+
+  private constructor(
+    client: Client,
+    actor: Actor,
+    environment: Readonly<Record<string, string>>,
+    archives: boolean,
+  ) {
+    this.#archives = archives;
     this.client = client;
     this.version = actor.database.version;
     this.#actor = actor;
@@ -74,6 +87,8 @@ export class CaseWorld {
   static async open(place: {
     readonly databaseUrl: string;
     readonly redisUrl: string;
+    /** Where purges are archived; left out: they are not. */
+    readonly archiveDir?: string;
   }): Promise<CaseWorld> {
     const environment = {
       DATABASE_URL: place.databaseUrl,
@@ -81,16 +96,23 @@ export class CaseWorld {
       ENVIRONMENT: 'test',
       LOG_LEVEL: 'silent',
     };
-    const actor = await composeActor(parseConfig(BASE, environment, null), { role: 'property' });
+    const archive = place.archiveDir === undefined ? {} : { archive: { dir: place.archiveDir } };
+    const config = parseConfig({ ...BASE, ...archive }, environment, null);
+    const actor = await composeActor(config, { role: 'property' });
     const client = new Client({ connectionString: place.databaseUrl });
     await client.connect();
-    return new CaseWorld(client, actor, environment);
+    return new CaseWorld(client, actor, environment, place.archiveDir !== undefined);
   }
 
   /** Loads the case and purges its tenant, every hazard that can be allowed being so. */
   async purge(found: RandomCase, options: { readonly watched: boolean }): Promise<CaseResult> {
     await forgetWatch(this.client);
     await loadCase(this.client, found);
+    return this.purgeAgain(found, options);
+  }
+
+  /** Purges the tenant of the case that is loaded. */
+  async purgeAgain(found: RandomCase, options: { readonly watched: boolean }): Promise<CaseResult> {
     if (options.watched) await watchChanges(this.client, found.model);
     try {
       const result = await this.#purgeLoaded(found, options);
@@ -122,12 +144,14 @@ export class CaseWorld {
       allowed: HAZARD_TYPES,
       kept: [],
       delayMs: 0,
+      archive: this.#archives,
     });
     const [purge] = campaign.purges;
     if (purge === undefined) throw new Error('nothing was enqueued');
     const outcome = await this.#run(purge.purgeId, { ...this.#actor, config, rules });
     return {
       kind: 'ran',
+      purge: purge.purgeId,
       plan,
       outcome,
       rows: await readLines(this.client, found.model),
@@ -135,6 +159,31 @@ export class CaseWorld {
       watched: options.watched,
       changes: options.watched ? await readChanges(this.client) : [],
     };
+  }
+
+  /** Puts back what the purge has archived, into the same database. */
+  async restore(purgeId: PurgeId): Promise<RestoreReport> {
+    const purge = await this.#actor.purges.find(purgeId);
+    if (purge === null) throw new Error(`no purge ${purgeId}`);
+    return restorePurge(this.#actor.config, this.#actor.database, {
+      purge,
+      into: null,
+      rules: null,
+      dryRun: false,
+      operator: 'property',
+      holder: 'property:1',
+      failpoint: noFailpoint,
+      onWarning: () => undefined,
+      confirm: () => Promise.resolve(),
+      signal: new AbortController().signal,
+      onState: () => undefined,
+    });
+  }
+
+  /** Folder of the purge's archive. */
+  async archiveFolder(purgeId: PurgeId): Promise<string> {
+    const record = await this.#actor.archive.ledger.find(purgeId);
+    return join(this.#actor.config.archive.dir, record?.folder ?? '');
   }
 
   async close(): Promise<void> {
