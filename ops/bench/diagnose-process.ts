@@ -27,6 +27,8 @@ await file.close();
 /** What the benchmark hears. */
 export interface DiagnoseFigures {
   readonly seconds: number;
+  /** Of this process, from its start. */
+  readonly cpuSeconds: number;
   readonly rssBeforeKib: number;
   readonly rssPeakKib: number;
   readonly tenants: number;
@@ -36,6 +38,7 @@ export interface DiagnoseFigures {
 
 const figures: DiagnoseFigures = {
   seconds,
+  cpuSeconds: (process.cpuUsage().user + process.cpuUsage().system) / 1_000_000,
   rssBeforeKib,
   rssPeakKib: process.resourceUsage().maxRSS,
   tenants: result.totals.tenants,

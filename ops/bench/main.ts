@@ -10,6 +10,7 @@ import type { Comparison } from './measure.ts';
 import { printTable } from './output.ts';
 import { benchPlan, describePlanReport, type PlanReport } from './plan.ts';
 import { benchRedis } from './redis.ts';
+import { benchRestore } from './restore.ts';
 import { openServers, type Servers, type Settings } from './servers.ts';
 import { benchStop, describeStopReport, type StopReport } from './stop.ts';
 import { benchWhale } from './whale.ts';
@@ -30,6 +31,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   'many-archive': (servers, { scale }) => benchMany(servers, { scale }, { archive: true }),
   redis: (servers, { scale }) => benchRedis(servers, scale),
   plan: (servers, { scale }) => benchPlan(servers, scale),
+  restore: (servers, { scale }) => benchRestore(servers, scale),
   stop: benchStop,
   diagnose: (servers, { scale }) => benchDiagnose(servers, scale),
 };

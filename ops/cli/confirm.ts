@@ -8,6 +8,8 @@ export interface Confirmation {
   readonly phrase: string;
   /** `--confirm` or CONFIRM_CLEANUP, or null: then there must be somebody to ask. */
   readonly given: string | null;
+  /** That nothing happened, for whoever did not confirm; default: nothing was enqueued. */
+  readonly nothing?: string;
   /** What is about to happen; shown before the prompt. */
   readonly describe: () => string;
 }
@@ -21,29 +23,29 @@ export async function confirm(
   session: Session,
   confirmation: Confirmation,
 ): Promise<PurgeError | null> {
-  const { phrase, given } = confirmation;
-  if (given !== null) return given.trim() === phrase ? null : refused(phrase, 'is another one');
+  const { phrase, given, nothing = 'Nothing was enqueued.' } = confirmation;
+  const refused = (why: string): PurgeError => notConfirmed(phrase, why, nothing);
+  if (given !== null) return given.trim() === phrase ? null : refused('is another one');
   const { stdin, stderr } = session.io;
-  if (stdin.isTTY !== true || stderr.isTTY !== true) return refused(phrase, 'was not given');
+  if (stdin.isTTY !== true || stderr.isTTY !== true) return refused('was not given');
   writeLine(stderr, confirmation.describe());
-  const typed = await ask(session, `Type "${phrase}" to go on: `);
-  return typed.trim() === phrase ? null : refused(phrase, 'was not typed');
+  const typed = await ask(session, `Type "${phrase}" to go on: `, nothing);
+  return typed.trim() === phrase ? null : refused('was not typed');
 }
 
-const refused = (phrase: string, why: string): PurgeError =>
+const notConfirmed = (phrase: string, why: string, nothing: string): PurgeError =>
   new PurgeError(
     'CONFIRMATION_REQUIRED',
-    `The confirmation phrase ${why}. It is "${phrase}". Nothing was enqueued.`,
+    `The confirmation phrase ${why}. It is "${phrase}". ${nothing}`,
     { details: { expected: phrase } },
   );
 
 /** One line from the terminal; empty at its end. */
-function ask(session: Session, question: string): Promise<string> {
+function ask(session: Session, question: string, nothing: string): Promise<string> {
   const { io } = session;
   const prompt = createInterface({ input: io.stdin, output: io.stderr });
   return new Promise<string>((resolve, reject) => {
-    const interrupt = (): void =>
-      reject(new PurgeError('STOP_ASKED', 'Interrupted. Nothing was enqueued.'));
+    const interrupt = (): void => reject(new PurgeError('STOP_ASKED', `Interrupted. ${nothing}`));
     prompt.once('SIGINT', interrupt);
     io.interrupted.addEventListener('abort', interrupt, { once: true });
     prompt.once('close', () => resolve(''));

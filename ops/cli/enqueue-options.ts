@@ -7,7 +7,7 @@ import { PurgeError } from '../../src/domain/errors.ts';
 import { HAZARD_TYPES } from '../../src/domain/hazard.ts';
 import type { TargetRequest } from '../../src/engine/campaign/targets.ts';
 import { parseDuration, readOptions, requireKnown, type Session } from './command.ts';
-import { parseTargetList } from './target-list.ts';
+import { parseTargetList, type TargetList } from './target-list.ts';
 
 const optionsSchema = z.object({
   tenant: z.array(z.string()).optional(),
@@ -58,21 +58,65 @@ export function validateEnqueue(raw: Readonly<Record<string, unknown>>): Enqueue
   };
 }
 
-/** Whom the operator names; reads the list where it is in a file. @throws PurgeError USAGE */
-export async function readTargets(
-  session: Session,
-  options: EnqueueOptions,
-): Promise<TargetRequest> {
+/** Whom the operator names, and the report that named them where there is one. */
+export interface Targets {
+  readonly request: TargetRequest;
+  readonly report: TargetList['report'];
+}
+
+/** Reads the list where it is in a file. @throws PurgeError USAGE */
+export async function readTargets(session: Session, options: EnqueueOptions): Promise<Targets> {
   const { withDescendants } = options;
   if (options.tenant !== undefined) {
-    return { kind: 'tenants', ids: options.tenant, withDescendants };
+    return { request: { kind: 'tenants', ids: options.tenant, withDescendants }, report: null };
   }
   if (options.from === undefined) {
-    return { kind: 'all-except', ids: options.allExcept === true ? [] : (options.allExcept ?? []) };
+    const ids = options.allExcept === true ? [] : (options.allExcept ?? []);
+    return { request: { kind: 'all-except', ids }, report: null };
   }
-  const ids = parseTargetList(await readList(session, options.from), options.from);
-  if (ids.length === 0) throw new PurgeError('USAGE', `${options.from} names no tenant.`);
-  return { kind: 'tenants', ids, withDescendants };
+  const { ids, report } = parseTargetList(await readList(session, options.from), options.from);
+  if (ids.length === 0) {
+    const whom = report === null ? 'names no tenant' : 'recommends no tenant for purge';
+    throw new PurgeError('USAGE', `${options.from} ${whom}.`);
+  }
+  return { request: { kind: 'tenants', ids, withDescendants }, report };
+}
+
+/** Older reports say too little of who is in use today. */
+const REPORT_AGE_MAX_DAYS = 7;
+
+/**
+ * A report speaks of one database: in another the same ids are other people's. And of one moment: a tenant
+ * may have come to life since.
+ * @throws PurgeError TARGETS_REFUSED
+ */
+export function checkReport(report: Targets['report'], database: string, now: Date): void {
+  if (report === null) return;
+  if (report.database !== database) {
+    throw new PurgeError(
+      'TARGETS_REFUSED',
+      `The report was made from database ${report.database}, and this is ${database}.`,
+      {
+        details: { report, database },
+        remedy: 'Make a report here: tenant-purge diagnose --out FILE.',
+      },
+    );
+  }
+  if (report.asOf !== report.madeAt) {
+    throw new PurgeError(
+      'TARGETS_REFUSED',
+      `The report speaks of ${report.asOf} (--as-of) and not of when it was made: it answers a what-if.`,
+      { details: { report }, remedy: 'Make it anew: tenant-purge diagnose --out FILE.' },
+    );
+  }
+  const ageDays = (now.getTime() - Date.parse(report.madeAt)) / 86_400_000;
+  if (ageDays > REPORT_AGE_MAX_DAYS) {
+    throw new PurgeError(
+      'TARGETS_REFUSED',
+      `The report was made at ${report.madeAt}, more than ${REPORT_AGE_MAX_DAYS} days ago: a tenant may be in use since.`,
+      { details: { report }, remedy: 'Make it anew: tenant-purge diagnose --out FILE.' },
+    );
+  }
 }
 
 async function readList(session: Session, from: string): Promise<string> {

@@ -3,11 +3,15 @@ import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { EXIT, type ExitCode, PurgeError, toPurgeError } from '../../src/domain/errors.ts';
 import type { Answer, Host, Session } from './command.ts';
+import { archive } from './commands/archive.ts';
 import { board } from './commands/board.ts';
+import { diagnose } from './commands/diagnose.ts';
 import { doctor } from './commands/doctor.ts';
 import { enqueue } from './commands/enqueue.ts';
 import { plan } from './commands/plan.ts';
+import { prevention } from './commands/prevention.ts';
 import { reconcile } from './commands/reconcile.ts';
+import { restore } from './commands/restore.ts';
 import { status } from './commands/status.ts';
 import { cancel, pause, resume } from './commands/stop.ts';
 import { tune } from './commands/tune.ts';
@@ -25,8 +29,12 @@ const COMMANDS = [
   cancel,
   tune,
   verify,
+  restore,
+  archive,
+  diagnose,
   reconcile,
   doctor,
+  prevention,
   worker,
   board,
 ];

@@ -47,7 +47,7 @@ export function makeTenantPurge(
     },
     confirmation: async () => {
       const tenants = await Promise.resolve(listTestTenantIds(options));
-      return `DELETE ${tenants.length} TENANTS`;
+      return `DELETE ${tenants.length} TENANTS FOREVER`;
     },
   };
 }

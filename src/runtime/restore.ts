@@ -23,8 +23,8 @@ export interface RestoreCommand
   readonly onWarning: (warning: string) => void;
 }
 
-/** A batch, a look, heartbeats. */
-const CONNECTIONS = 3;
+/** Heartbeats, the ledger, a look; besides those of the batches. */
+const CONNECTIONS_BESIDES = 2;
 
 /**
  * Restores a purge with this configuration's archive, database and Redis.
@@ -38,7 +38,7 @@ export async function restorePurge(
 ): Promise<RestoreReport> {
   const archive = await openRestoreArchive(archiveParts(config, database), command.purge);
   const { into } = command;
-  const target = into === null ? null : await openTarget(into, command);
+  const target = into === null ? null : await openTarget(into, config, command);
   let redis: Redis | null = null;
   try {
     const omitted = keysOmitted(archive.keyChunks.length, into);
@@ -72,13 +72,17 @@ const keyspaceOf = (redis: Redis): RestoreKeyspace => ({
   putBack: (keys, onTaken) => putKeysBack(redis, keys, onTaken),
 });
 
-async function openTarget(url: string, { onWarning }: RestoreCommand): Promise<Database> {
+async function openTarget(
+  url: string,
+  config: Config,
+  { onWarning }: RestoreCommand,
+): Promise<Database> {
   if (!URL.canParse(url) || !/^postgres(ql)?:$/.test(new URL(url).protocol)) {
     throw new PurgeError('USAGE', '--into takes the URL of a PostgreSQL database.');
   }
   const database = await openDatabase({
     url,
-    connectionsMax: CONNECTIONS,
+    connectionsMax: config.batch.connections + CONNECTIONS_BESIDES,
     applicationName: 'tenant-purge restore',
     onWarning,
   });

@@ -22,6 +22,8 @@ export interface Member {
   /** Settles when it has ended. */
   readonly exited: Promise<void>;
   log(): string;
+  /** Its log goes where nobody reads it, e.g. to a full disk. */
+  readonly isMute: boolean;
 }
 
 export interface CommandResult {
@@ -189,7 +191,8 @@ export class Fleet {
       stream?.setEncoding('utf8').on('data', (chunk: string) => (log += chunk));
     }
     const exited = once(child, 'exit').then(() => undefined);
-    return { seat: seatNumber, role, child, exited, log: () => log };
+    const isMute = typeof stderr === 'number';
+    return { seat: seatNumber, role, child, exited, log: () => log, isMute };
   }
 
   async #ended(member: Member): Promise<void> {

@@ -113,7 +113,7 @@ async function enqueue(scene: Scene, plan: RoundPlan): Promise<string> {
     });
   }
   const kept = plan.tenants.filter(({ kept: isKept }) => isKept).map(({ id }) => id);
-  const phrase = `DELETE ${plan.tenants.length - kept.length} TENANTS`;
+  const phrase = `DELETE ${plan.tenants.length - kept.length} TENANTS FOREVER`;
   const asked = ['enqueue', '--all-except', ...kept, '--no-archive', '--confirm', phrase, '--json'];
   const { exitCode, stdout, stderr } = await scene.fleet.command(asked);
   if (exitCode !== 0) throw new Error(`enqueue ended with ${exitCode}:\n${stdout}\n${stderr}`);

@@ -55,7 +55,7 @@ afterAll(async () => {
 type Command = 'plan' | 'enqueue';
 const ARGUMENTS: Readonly<Record<Command, readonly string[]>> = {
   plan: ['plan'],
-  enqueue: ['enqueue', '--tenant', 'doomed', '--no-archive', '--confirm', 'DELETE doomed'],
+  enqueue: ['enqueue', '--tenant', 'doomed', '--no-archive', '--confirm', 'DELETE doomed FOREVER'],
 };
 
 interface Answer {

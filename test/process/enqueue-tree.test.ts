@@ -38,7 +38,7 @@ describe('enqueue --with-descendants', () => {
     expect(stdout).toMatch(/ leaf {2}.*, 2 levels below left/);
     expect(stdout).toMatch(/ left1 {2}.*, 1 level below left/);
     expect(stdout).toMatch(/ left {2}.*rows\)\n/);
-    expect(stdout).toContain("--tenant left --with-descendants --no-archive --confirm 'DELETE 4");
+    expect(stdout).toContain("--tenant left --with-descendants --confirm 'DELETE 4");
   });
 
   it('has the same in JSON, the lowest first', async () => {
@@ -54,7 +54,7 @@ describe('enqueue --with-descendants', () => {
 
   it('enqueues nobody where one below is kept, and exits 3', async () => {
     const { exitCode, stderr } = await runInProcess(
-      [...left, '--no-archive', '--confirm', 'DELETE 3 TENANTS'],
+      [...left, '--no-archive', '--confirm', 'DELETE 3 TENANTS FOREVER'],
       options({ KEEP_TENANT_ID: 'leaf' }),
     );
     expect(exitCode).toBe(3);
@@ -63,8 +63,8 @@ describe('enqueue --with-descendants', () => {
 
   it('asks for the phrase that counts them all; status then says what a purge waits for', async () => {
     const enqueue = [...left, '--no-archive', '--confirm'];
-    expect((await runInProcess([...enqueue, 'DELETE left'], options())).exitCode).toBe(3);
-    const { exitCode, document } = await runForJson([...enqueue, 'DELETE 4 TENANTS'], options());
+    expect((await runInProcess([...enqueue, 'DELETE left FOREVER'], options())).exitCode).toBe(3);
+    const { exitCode, document } = await runForJson([...enqueue, 'DELETE 4 TENANTS FOREVER'], options());
     expect(exitCode).toBe(0);
     const purges = document['purges'] as { tenantId: string; purgeId: string }[];
     expect(purges.map(({ tenantId }) => tenantId)).toEqual(['left2', 'leaf', 'left1', 'left']);

@@ -43,6 +43,15 @@ export async function catalogueChecksum(
   return checksum;
 }
 
+/** Where every sequence stands. */
+export async function sequenceValues(pool: Pool): Promise<Readonly<Record<string, unknown>>> {
+  const { rows } = await pool.query(
+    `select format('%I.%I', schemaname, sequencename) as name, last_value from pg_sequences
+     where schemaname <> 'tenant_purge' order by 1`,
+  );
+  return Object.fromEntries(rows.map((row) => [row.name, row.last_value]));
+}
+
 async function readRelations(pool: Pool): Promise<Map<string, Relation>> {
   const { rows } = await pool.query(`
     select format('%I.%I', n.nspname, c.relname) as name,

@@ -26,6 +26,13 @@ export interface WorldOptions {
   readonly environment?: Readonly<Record<string, string>>;
 }
 
+export interface WorldEnqueueOptions {
+  readonly delayMs?: number;
+  readonly kept?: readonly string[];
+  /** Default: no. Who wants one names `archive.dir` in the world's configuration. */
+  readonly archive?: boolean;
+}
+
 /** Where a world stands; `drop` removes it. */
 export interface WorldPlace {
   readonly databaseUrl: string;
@@ -106,14 +113,14 @@ export class PurgeWorld {
   /** Enqueues a campaign of these tenants, as the command line would. */
   async enqueue(
     tenantIds: readonly string[],
-    options: { readonly delayMs?: number; readonly kept?: readonly string[] } = {},
+    options: WorldEnqueueOptions = {},
   ): Promise<PurgeRecord[]> {
     return this.enqueueTargets({ kind: 'tenants', ids: tenantIds }, options);
   }
 
   async enqueueTargets(
     request: Parameters<typeof prepareCampaign>[1],
-    options: { readonly delayMs?: number; readonly kept?: readonly string[] } = {},
+    options: WorldEnqueueOptions = {},
   ): Promise<PurgeRecord[]> {
     const { actor } = this;
     const prepared = await prepareCampaign(actor.prepare, request);
@@ -128,14 +135,15 @@ export class PurgeWorld {
         allowed: [],
         kept: options.kept ?? [],
         delayMs: options.delayMs ?? 0,
+        archive: options.archive ?? false,
       },
     );
     return Promise.all(campaign.purges.map(({ purgeId }) => this.find(purgeId)));
   }
 
   /** One purge of one tenant. */
-  async enqueueOne(tenantId: string): Promise<PurgeRecord> {
-    const [purge] = await this.enqueue([tenantId]);
+  async enqueueOne(tenantId: string, options: WorldEnqueueOptions = {}): Promise<PurgeRecord> {
+    const [purge] = await this.enqueue([tenantId], options);
     if (purge === undefined) throw new Error('nothing was enqueued');
     return purge;
   }

@@ -106,7 +106,7 @@ function scenarioOf(world: PurgeWorld): Scenario {
       const { purges } = await enqueueCampaign(
         { ...actor, plantRedisIdentity: (id) => plantRedisIdentity(actor.redis, id) },
         prepared,
-        { operator: 'test', allowed: allow, kept: [], delayMs: 0 },
+        { operator: 'test', allowed: allow, kept: [], delayMs: 0, archive: false },
       );
       const [purge] = purges;
       if (purge === undefined) throw new Error('nothing was enqueued');

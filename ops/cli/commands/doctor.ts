@@ -6,7 +6,8 @@ import { plural, wrap } from '../output/text.ts';
 /** Is everything as a purge needs it? Writes nothing. */
 export const doctor = defineCommand<null>({
   usage: 'doctor',
-  summary: 'Check versions, privileges, keys, ledger and Redis; exit 2 where something is wrong',
+  summary:
+    'Check versions, privileges, keys, ledger, archive and Redis; exit 2 where something is wrong',
   examples: ['doctor'],
   describe: (command) => command,
   validate: () => null,

@@ -1,6 +1,7 @@
 import type { Config } from '../../../src/config/config.ts';
-import { CANNOT_BE_UNDONE, confirmationPhrase } from '../../../src/domain/confirmation.ts';
+import { confirmationPhrase } from '../../../src/domain/confirmation.ts';
 import { EXIT, PurgeError } from '../../../src/domain/errors.ts';
+import { readArchiveStates } from '../../../src/engine/archive/archive-states.ts';
 import {
   exitCodeOfStatuses,
   makeCampaignReport,
@@ -9,6 +10,7 @@ import { checkGuards, findObstacles } from '../../../src/engine/campaign/guards.
 import { type PreparedCampaign, prepareCampaign } from '../../../src/engine/campaign/prepare.ts';
 import type { TargetRequest } from '../../../src/engine/campaign/targets.ts';
 import { placesInTree, type TreePlace } from '../../../src/engine/campaign/tenant-tree.ts';
+import { ArchiveView } from '../../../src/postgres/ledger/archive-view.ts';
 import { LedgerHistory } from '../../../src/postgres/ledger/history.ts';
 import { enqueueCampaign } from '../../../src/queue/enqueue.ts';
 import { type Actor, enqueueParts, type Observer } from '../../../src/runtime/compose.ts';
@@ -16,6 +18,7 @@ import { type Answer, defineCommand, type Session } from '../command.ts';
 import { confirm } from '../confirm.ts';
 import {
   allowedBy,
+  checkReport,
   type EnqueueOptions,
   readTargets,
   validateEnqueue,
@@ -25,11 +28,13 @@ import { operatorIdentity } from '../operator.ts';
 import { renderCampaignReport } from '../output/campaign-report.ts';
 import { renderDryRun, sizeOf } from '../output/dry-run.ts';
 import {
+  archiveDocument,
   describeCampaign,
   errorsOf,
   nextCommands,
   realCommand,
   refuse,
+  undoSentence,
 } from '../output/enqueue.ts';
 import { purgeDocument } from '../output/purges.ts';
 import { plural } from '../output/text.ts';
@@ -41,29 +46,37 @@ export const enqueue = defineCommand<EnqueueOptions>({
   summary: 'Enqueue one purge per tenant, after every guard; --dry-run writes nothing',
   examples: [
     'enqueue --tenant 42 --dry-run',
-    'enqueue --tenant 42 --no-archive --confirm "DELETE 42"',
-    'enqueue --all-except 7 8 --no-archive --wait',
-    'enqueue --from doomed.txt --delay 24h --no-archive',
+    'enqueue --tenant 42 --confirm "DELETE 42"',
+    'enqueue --all-except 7 8 --wait',
+    'enqueue --from doomed.txt --delay 24h',
     'enqueue --tenant 42 --with-descendants --dry-run',
+    'enqueue --tenant 42 --no-archive --confirm "DELETE 42 FOREVER"',
   ],
   describe: (command) =>
     command
       .option('--tenant <id...>', 'purge these tenants')
       .option('--all-except [id...]', 'purge every tenant but these and the keep list')
-      .option('--from <file>', 'purge the tenants listed: one id a line, or JSON; - is stdin')
+      .option(
+        '--from <file>',
+        'purge the tenants listed: one id a line, JSON, or what diagnose recommends; - is stdin',
+      )
       .option('--dry-run', 'count and print what would go; write nothing anywhere')
       .option('--delay <duration>', 'let the purges become due later, e.g. 24h')
       .option('--wait', 'wait for the end, with a progress bar')
       .option('--confirm <phrase>', 'the confirmation phrase, instead of the prompt')
       .option('--allow <type...>', 'accept hazards of this type')
       .option('--allow-production', 'go on in production, staging, or with ENVIRONMENT unset')
-      .option('--no-archive', 'purge without an archive: it cannot be undone')
+      .option(
+        '--no-archive',
+        'purge without an archive: it cannot be undone; wants a phrase of its own',
+      )
       .option('--with-descendants', 'also every tenant below those named; the lowest go first'),
   validate: validateEnqueue,
   handlesInterrupt: true,
   run: async (session, options) => {
-    const request = await readTargets(session, options);
+    const { request, report } = await readTargets(session, options);
     return withObserver(session, async (observer) => {
+      checkReport(report, observer.whereabouts.databaseIdentity, new Date());
       const prepared = await prepareCampaign(observer.prepare, request);
       if (session.io.interrupted.aborted) throw interruptedBefore();
       return options.dryRun
@@ -102,12 +115,14 @@ function dryRun(
       fingerprint: prepared.plan.fingerprint,
       ...size,
       hazards: prepared.hazards,
-      undo: CANNOT_BE_UNDONE,
+      archive: archiveDocument(options, config),
+      undo: undoSentence(options, config),
       command,
       ...errorsOf(errors),
     },
     text: renderDryRun(prepared, size, {
       command,
+      undo: undoSentence(options, config),
       colors: session.colors,
       columns: session.columns,
     }),
@@ -132,16 +147,18 @@ async function realRun(
     environment: config.environment,
     allowed,
     allowProduction: options.allowProduction,
-    noArchive: !options.archive,
   });
   const targetsAreClear = prepared.refused.length === 0 && prepared.tenants.length > 0;
   const given = options.confirm ?? config.confirmation;
   // Nobody is asked to type a phrase for what is refused anyway.
   if (targetsAreClear && (errors.length === 0 || given !== null || !isInteractive(session))) {
     const refused = await confirm(session, {
-      phrase: confirmationPhrase(prepared.tenants.map(({ id }) => id)),
+      phrase: confirmationPhrase(
+        prepared.tenants.map(({ id }) => id),
+        options,
+      ),
       given,
-      describe: () => describeCampaign(prepared),
+      describe: () => describeCampaign(prepared, undoSentence(options, config)),
     });
     if (refused !== null) errors.push(refused);
   }
@@ -153,6 +170,7 @@ async function realRun(
       allowed,
       kept: [...new Set([...config.keep, ...(request.kind === 'all-except' ? request.ids : [])])],
       delayMs: options.delayMs,
+      archive: options.archive,
     });
     const { stopped } = await actor.commands.readControl();
     if (stopped) session.note('The fleet is paused: release it with tenant-purge resume --all');
@@ -167,6 +185,7 @@ async function realRun(
       text: [
         `Campaign ${campaign.campaignId}: ${plural(campaign.purges.length, 'purge')} ` +
           (options.delay === null ? 'queued.' : `scheduled, due in ${options.delay}.`),
+        undoSentence(options, config),
         ...nextCommands(campaign.campaignId),
       ].join('\n'),
     };
@@ -180,7 +199,20 @@ async function waitAndReport(
 ): Promise<Answer> {
   const end = await waitForCampaign(session, actor.purges, campaignId);
   const records = await actor.purges.select({ kind: 'campaign', id: campaignId });
-  const document = { campaignId, purges: records.map(purgeDocument), refused: [] };
+  const campaign = await actor.campaigns.get(campaignId);
+  const archives = await readArchiveStates(new ArchiveView(actor.database), {
+    purges: records,
+    campaigns: [campaign],
+    keepDays: actor.config.archive.keepDays,
+  });
+  const document = {
+    campaignId,
+    purges: records.map((purge) => ({
+      ...purgeDocument(purge),
+      archive: archives.get(purge.id)?.state ?? null,
+    })),
+    refused: [],
+  };
   if (end === 'interrupted') {
     return {
       exitCode: EXIT.interrupted,
@@ -188,10 +220,12 @@ async function waitAndReport(
       text: ['Interrupted; the campaign goes on.', ...nextCommands(campaignId)].join('\n'),
     };
   }
-  const campaign = await actor.campaigns.find(campaignId);
-  if (campaign === null) throw new PurgeError('NOT_FOUND', `Campaign ${campaignId} is gone.`);
   const report = await makeCampaignReport(
-    { ...actor, history: new LedgerHistory(actor.database) },
+    {
+      ...actor,
+      history: new LedgerHistory(actor.database),
+      keepDays: actor.config.archive.keepDays,
+    },
     campaign,
   );
   return {

@@ -9,6 +9,7 @@ import { readPlan } from '../../../src/postgres/read-plan.ts';
 import type { Observer } from '../../../src/runtime/compose.ts';
 import { type Answer, defineCommand, readOptions } from '../command.ts';
 import { withObserver } from '../open.ts';
+import { undoSentence } from '../output/enqueue.ts';
 import { renderPlan } from '../output/plan.ts';
 import { formatNumber, plural } from '../output/text.ts';
 
@@ -48,6 +49,7 @@ export const plan = defineCommand<Options>({
       const text = renderPlan(document, {
         hazards: found.hazards,
         redisKeys: observer.config.redis.keys,
+        undo: undoSentence({ archive: true }, observer.config),
         colors: session.colors,
         columns: session.columns,
       });

@@ -4,12 +4,18 @@ import { deleteSteps } from '../../../src/domain/plan.ts';
 import { isLive } from '../../../src/domain/purge.ts';
 import type { CampaignRecord, PurgeRecord } from '../../../src/domain/records.ts';
 import {
+  type PurgeArchives,
+  readArchiveStates,
+} from '../../../src/engine/archive/archive-states.ts';
+import { sumArchives } from '../../../src/engine/archive/archive-sum.ts';
+import {
   type CampaignReport,
   makeCampaignReport,
 } from '../../../src/engine/campaign/campaign-report.ts';
 import { findTarget, notFound } from '../../../src/engine/campaign/find-target.ts';
+import { ArchiveView } from '../../../src/postgres/ledger/archive-view.ts';
 import type { FleetControl, PendingStop } from '../../../src/postgres/ledger/commands.ts';
-import { ThrottleStore } from '../../../src/postgres/ledger/throttle.ts';
+import { type Holdings, ThrottleStore } from '../../../src/postgres/ledger/throttle.ts';
 import { type Answer, defineCommand, readOptions, type Session } from '../command.ts';
 import { type LedgerView, withObserver } from '../open.ts';
 import { renderCampaignReport } from '../output/campaign-report.ts';
@@ -20,7 +26,7 @@ import {
   renderCampaigns,
   renderPurge,
 } from '../output/status.ts';
-import { throttleDocument, throttleLines } from '../output/throttle.ts';
+import { holdingDocument, holdLines, throttleDocument, throttleLines } from '../output/throttle.ts';
 import { sleep, waitForCampaign } from '../wait.ts';
 import { type LedgerDesk, withLedgerDesk } from './ledger-desk.ts';
 import { describePending, describeStopper } from './stop-wording.ts';
@@ -55,7 +61,7 @@ export const status = defineCommand<Options>({
   run: async (session, options) =>
     withLedgerDesk(session, async (desk) => {
       const { ledger } = desk;
-      if (options.target === null) return showAll(session, ledger, options);
+      if (options.target === null) return showAll(session, { desk, ledger }, options);
       if (ledger === null) throw notFound(options.target);
       const target = await findTarget(ledger, options.target);
       return target.kind === 'campaign'
@@ -71,10 +77,16 @@ interface Parts {
 
 async function showAll(
   session: Session,
-  ledger: LedgerView | null,
+  { desk, ledger }: { readonly desk: LedgerDesk; readonly ledger: LedgerView | null },
   options: Options,
 ): Promise<Answer> {
-  if (ledger === null) return allAnswer(session, [], NEVER_STOPPED);
+  if (ledger === null) {
+    return allAnswer(session, [], {
+      control: NEVER_STOPPED,
+      holdings: new Map(),
+      archives: new Map(),
+    });
+  }
   const campaigns = await ledger.campaigns.list(CAMPAIGNS_MAX);
   if (options.watch) {
     for (const campaign of campaigns) {
@@ -90,7 +102,15 @@ async function showAll(
     campaign,
     purges: byCampaign.get(campaign.id) ?? [],
   }));
-  return allAnswer(session, found, await ledger.commands.readControl());
+  return allAnswer(session, found, {
+    control: await ledger.commands.readControl(),
+    holdings: await new ThrottleStore(desk.database).readHoldings(),
+    archives: await archivesOf(
+      desk,
+      found.flatMap(({ purges }) => purges),
+      campaigns,
+    ),
+  });
 }
 
 const NEVER_STOPPED: FleetControl = {
@@ -104,13 +124,25 @@ const NEVER_STOPPED: FleetControl = {
 function allAnswer(
   session: Session,
   found: readonly { readonly campaign: CampaignRecord; readonly purges: readonly PurgeRecord[] }[],
-  control: FleetControl,
+  {
+    control,
+    holdings,
+    archives,
+  }: {
+    readonly control: FleetControl;
+    readonly holdings: Holdings;
+    readonly archives: PurgeArchives;
+  },
 ): Answer {
   const { stopped, changedBy } = control;
+  const holds = holdLines(
+    found.flatMap(({ purges }) => purges),
+    holdings,
+  );
   const campaigns = found.map(({ campaign, purges }) => ({
     campaignId: campaign.id,
     createdAt: campaign.createdAt.toISOString(),
-    purges: purges.map(purgeDocument),
+    purges: purges.map((purge) => listedDocument(purge, holdings, archives)),
     refused: [],
   }));
   return {
@@ -124,6 +156,7 @@ function allAnswer(
     },
     text:
       renderCampaigns(found, stopped, session) +
+      holds.map((line) => `\n${line}`).join('') +
       (stopped ? `\nPaused${describeStopper(control)}.` : ''),
   };
 }
@@ -140,6 +173,9 @@ async function showCampaign(
   const live = purges.some((purge) => isLive(purge.status));
   const report = interrupted ? null : await reportOf(session, ledger, campaign);
   const stops = await ledger.commands.pendingStops({ kind: 'campaign', id: campaign.id });
+  const holdings = await new ThrottleStore(desk.database).readHoldings();
+  const archives = await archivesOf(desk, purges, [campaign]);
+  const holds = holdLines(purges, holdings);
   const next = live
     ? `\n\nNext: tenant-purge status ${campaign.id} --watch`
     : '\n\nOne purge: tenant-purge status PURGE';
@@ -147,19 +183,41 @@ async function showCampaign(
     exitCode: interrupted ? EXIT.interrupted : EXIT.done,
     document: {
       campaignId: campaign.id,
-      purges: purges.map(purgeDocument),
+      purges: purges.map((purge) => listedDocument(purge, holdings, archives)),
       refused: [],
       stops,
       ...(report === null ? {} : { report }),
     },
     text:
       (live || report === null
-        ? renderCampaign(campaign, purges, session)
+        ? renderCampaign(campaign, { purges, archive: sumArchives(archives) }, session)
         : renderCampaignReport(report, session)) +
+      (holds.length === 0 ? '' : `\n\n${holds.join('\n')}`) +
       stopLines(stops, desk.config.worker.lockMs) +
       next,
   };
 }
+
+const archivesOf = (
+  { database, config }: LedgerDesk,
+  purges: readonly PurgeRecord[],
+  campaigns: readonly CampaignRecord[],
+): Promise<PurgeArchives> =>
+  readArchiveStates(new ArchiveView(database), {
+    purges,
+    campaigns,
+    keepDays: config.archive.keepDays,
+  });
+
+const listedDocument = (
+  purge: PurgeRecord,
+  holdings: Holdings,
+  archives: PurgeArchives,
+): object => ({
+  ...purgeDocument(purge),
+  archive: archives.get(purge.id)?.state ?? null,
+  ...holdingDocument(holdings.get(purge.id)),
+});
 
 /** Null while Redis is away: the report counts its keys. What else there is to say stands in the ledger. */
 async function reportOf(
@@ -169,7 +227,15 @@ async function reportOf(
 ): Promise<CampaignReport | null> {
   try {
     return await withObserver(session, (observer) =>
-      makeCampaignReport({ ...observer, ...ledger, database: observer.database }, campaign),
+      makeCampaignReport(
+        {
+          ...observer,
+          ...ledger,
+          database: observer.database,
+          keepDays: observer.config.archive.keepDays,
+        },
+        campaign,
+      ),
     );
   } catch (thrown) {
     const error = toPurgeError(thrown);
@@ -216,6 +282,7 @@ async function showPurge(
       purges: [
         {
           ...purgeDocument(purge),
+          archive: detail.archive?.state ?? null,
           level: purge.level,
           worker: purge.worker,
           waitsFor: purge.waitsFor,
@@ -247,6 +314,7 @@ async function readDetail({ desk, ledger }: Parts, purge: PurgeRecord): Promise<
     (await desk.reader.deletedRows(purge.id)).map(({ table, rows }) => [table, rows]),
   );
   const campaign = await ledger.campaigns.find(purge.campaignId);
+  const archives = await archivesOf(desk, [purge], campaign === null ? [] : [campaign]);
   const planned =
     campaign === null
       ? []
@@ -266,6 +334,7 @@ async function readDetail({ desk, ledger }: Parts, purge: PurgeRecord): Promise<
     tables,
     rowsPerSec: await rateOf(ledger, purge),
     awaited: isLive(purge.status) ? (await ledger.purges.awaited(purge)).live : 0,
+    archive: archives.get(purge.id) ?? null,
     events: await ledger.history.events(purge.id, EVENTS_SHOWN),
   };
 }

@@ -22,11 +22,13 @@ import { operatorIdentity } from '../operator.ts';
 import { purgeDocument } from '../output/purges.ts';
 import { formatNumber, plural } from '../output/text.ts';
 import { type LedgerDesk, withLedgerDesk } from './ledger-desk.ts';
+import { stopRestore, undo } from './stop-restore.ts';
 import { describePending, describeStopper } from './stop-wording.ts';
 
 const optionsSchema = z.object({
   all: z.boolean().default(false),
   afterLevel: z.boolean().default(false),
+  restore: z.boolean().default(false),
   wait: z.union([z.boolean(), z.string()]).optional(),
 });
 
@@ -35,6 +37,8 @@ interface Options {
   readonly target: string | null;
   readonly afterLevel: boolean;
   readonly waitMs: number;
+  /** Put back what is gone, once it is cancelled. */
+  readonly restore: boolean;
   /** The operator asked to wait: what is still pending at the end is a failure then. */
   readonly waits: boolean;
 }
@@ -55,12 +59,16 @@ const stopCommand = (name: CommandName, summary: string): CliCommand =>
       `${name} 31c06fc4-db22-4740-83ea-48ac14f25810`,
       `${name} --all`,
       ...(name === 'resume' ? [] : [`${name} 42 --after-level --wait`]),
+      ...(name === 'cancel' ? ['cancel 42 --restore'] : []),
     ],
     describe: (command) => {
       command
         .option('--all', 'every live purge, of all campaigns')
         .option('--wait [seconds]', 'wait until it is so, by default up to an hour');
       if (name === 'resume') return command;
+      if (name === 'cancel') {
+        command.option('--restore', 'undo it: when it is cancelled, put back what is gone');
+      }
       return command.option('--after-level', 'finish the level that is being worked on first');
     },
     validate: (raw, [target]) => {
@@ -77,11 +85,15 @@ const stopCommand = (name: CommandName, summary: string): CliCommand =>
           `${name} --all stops everything at once: --after-level goes with a campaign, purge or tenant.`,
         );
       }
-      const waits = options.wait !== undefined && options.wait !== false;
+      if (options.all && options.restore) {
+        throw new PurgeError('USAGE', 'cancel --restore takes one purge or tenant, not --all.');
+      }
+      const waits = (options.wait !== undefined && options.wait !== false) || options.restore;
       return {
         target: target ?? null,
         afterLevel: options.afterLevel,
-        waitMs: waits ? waitMsOf(options.wait) : options.afterLevel ? 0 : WAIT_DEFAULT_MS,
+        restore: options.restore,
+        waitMs: waits ? waitMsOf(options.wait ?? true) : options.afterLevel ? 0 : WAIT_DEFAULT_MS,
         waits,
       };
     },
@@ -107,6 +119,9 @@ async function stop(session: Session, name: CommandName, options: Options): Prom
   return withLedgerDesk(session, async (desk) => {
     const target = await targetOf(desk, options.target);
     const parts = await desk.commandParts();
+    if (name === 'pause' && target?.kind === 'purge' && target.purge.status === 'restoring') {
+      return stopRestore(desk, target.purge, options);
+    }
     const { results, drained, queueError } = await carryOutCommand(parts, name, {
       selection: selectionOf(target),
       fleet: target === null,
@@ -123,7 +138,7 @@ async function stop(session: Session, name: CommandName, options: Options): Prom
       ]),
     );
     const stops = await parts.commands.pendingStops(selectionOf(target));
-    return answer(name, target, {
+    const stopped = answer(name, target, {
       results,
       purges: results.map((result) => fresh.get(result.purge.id) ?? result.purge),
       stops: new Map(stops.map((each) => [each.purgeId, each])),
@@ -133,6 +148,8 @@ async function stop(session: Session, name: CommandName, options: Options): Prom
       waits: options.waits,
       lockMs: desk.config.worker.lockMs,
     });
+    if (!options.restore) return stopped;
+    return undo(session, desk, { stopped, purges: [...fresh.values()], target });
   });
 }
 

@@ -1,6 +1,7 @@
 import { PURGE_STATUSES } from '../../../src/domain/purge.ts';
 import type { CampaignReport } from '../../../src/engine/campaign/campaign-report.ts';
 import type { Colors } from '../io.ts';
+import { describeArchives } from './archive.ts';
 import { renderTable } from './table.ts';
 import { formatDuration, formatNumber, plural, wrap } from './text.ts';
 
@@ -24,7 +25,8 @@ export function renderCampaignReport(
     ...(report.failures.length === 0 ? [] : ['', renderFailures(report, colors, columns)]),
     ...(report.vacuumStatement === null ? [] : ['', renderVacuum(report, columns)]),
     '',
-    colors.yellow(report.undo),
+    ...(report.archive === null ? [] : [wrap(describeArchives(report.archive), columns)]),
+    colors.yellow(wrap(report.undo, columns)),
   ];
   return blocks.join('\n');
 }

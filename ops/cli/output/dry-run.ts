@@ -1,4 +1,3 @@
-import { CANNOT_BE_UNDONE } from '../../../src/domain/confirmation.ts';
 import { deletesOf } from '../../../src/domain/plan.ts';
 import type { PreparedCampaign } from '../../../src/engine/campaign/prepare.ts';
 import { placesInTree, type TreePlace } from '../../../src/engine/campaign/tenant-tree.ts';
@@ -6,7 +5,7 @@ import type { Colors } from '../io.ts';
 import { renderHazards } from './hazards.ts';
 import { onceEach } from './plan.ts';
 import { renderTable } from './table.ts';
-import { formatNumber, plural } from './text.ts';
+import { formatNumber, plural, wrap } from './text.ts';
 
 /** Rows per level and table of a prepared campaign, as data. */
 export interface CampaignSize {
@@ -65,7 +64,13 @@ function describePlace(place: TreePlace | undefined): string {
 export function renderDryRun(
   prepared: PreparedCampaign,
   size: CampaignSize,
-  options: { readonly command: string | null; readonly colors: Colors; readonly columns: number },
+  options: {
+    readonly command: string | null;
+    /** On the way back. */
+    readonly undo: string;
+    readonly colors: Colors;
+    readonly columns: number;
+  },
 ): string {
   const { colors, columns } = options;
   const rows = size.levels.flatMap((level) => [
@@ -90,7 +95,7 @@ export function renderDryRun(
     '',
     renderHazards(prepared.hazards, colors, columns),
     '',
-    colors.yellow(CANNOT_BE_UNDONE),
+    colors.yellow(wrap(options.undo, columns)),
     ...(options.command === null ? [] : ['', 'To run it for real:', `  ${options.command}`]),
   ].join('\n');
 }

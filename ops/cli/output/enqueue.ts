@@ -1,3 +1,4 @@
+import { createFileSystemStore } from '../../../src/archive/file-system-store.ts';
 import type { Config } from '../../../src/config/config.ts';
 import { CANNOT_BE_UNDONE, confirmationPhrase } from '../../../src/domain/confirmation.ts';
 import { isGuardedEnvironment } from '../../../src/domain/environment.ts';
@@ -26,13 +27,32 @@ export function errorsOf(errors: readonly PurgeError[]): object {
   return { error: first.toReport(), ...(all.length > 1 ? { errors: all } : {}) };
 }
 
+/** Where the rows go before they are gone, or that there is no way back. */
+export function undoSentence({ archive }: { readonly archive: boolean }, config: Config): string {
+  if (!archive) return CANNOT_BE_UNDONE;
+  const { location, keepDays } = archiveWish(config);
+  return `Archive: ${location}, kept until ${plural(keepDays, 'day')} after a purge has ended. Until it is expired the purge can be undone.`;
+}
+
+/** The same for programs; null where nothing is archived. */
+export const archiveDocument = (
+  { archive }: { readonly archive: boolean },
+  config: Config,
+): object | null => (archive ? archiveWish(config) : null);
+
+const archiveWish = ({ archive }: Config): { location: string; keepDays: number } => ({
+  location: createFileSystemStore(archive.dir).location(),
+  keepDays: archive.keepDays,
+});
+
 /** What the operator is about to confirm. */
-export function describeCampaign(prepared: PreparedCampaign): string {
+export function describeCampaign(prepared: PreparedCampaign, undo: string): string {
   const { tenants, rows, redisKeys } = sizeOf(prepared);
   return [
     `${plural(tenants, 'tenant')} will be deleted:`,
     renderTenants(prepared),
-    `${plural(rows, 'row')} and ${plural(redisKeys, 'Redis key')} will go. ${CANNOT_BE_UNDONE}`,
+    `${plural(rows, 'row')} and ${plural(redisKeys, 'Redis key')} will go.`,
+    undo,
   ].join('\n');
 }
 
@@ -42,7 +62,10 @@ export function realCommand(
   config: Config,
   prepared: PreparedCampaign,
 ): string {
-  const phrase = confirmationPhrase(prepared.tenants.map(({ id }) => id));
+  const phrase = confirmationPhrase(
+    prepared.tenants.map(({ id }) => id),
+    options,
+  );
   const words = [
     'tenant-purge',
     'enqueue',
@@ -54,7 +77,7 @@ export function realCommand(
     ...(options.withDescendants ? ['--with-descendants'] : []),
     ...options.allow.flatMap((type) => ['--allow', type]),
     ...(isGuardedEnvironment(config.environment) ? ['--allow-production'] : []),
-    '--no-archive',
+    ...(options.archive ? [] : ['--no-archive']),
     ...(options.delay === null ? [] : ['--delay', options.delay]),
     ...(options.config === undefined ? [] : ['--config', options.config]),
     '--confirm',

@@ -1,4 +1,3 @@
-import { CANNOT_BE_UNDONE } from '../../../src/domain/confirmation.ts';
 import type { Hazard } from '../../../src/domain/hazard.ts';
 import type {
   ClearDocument,
@@ -21,6 +20,8 @@ export function renderPlan(
   options: {
     readonly hazards: readonly Hazard[];
     readonly redisKeys: readonly string[];
+    /** On the way back. */
+    readonly undo: string;
     readonly colors: Colors;
     readonly columns: number;
   },
@@ -50,7 +51,7 @@ export function renderPlan(
     '',
     renderHazards(options.hazards, colors, columns),
     '',
-    colors.yellow(CANNOT_BE_UNDONE),
+    colors.yellow(wrap(options.undo, columns)),
   ].join('\n');
 }
 

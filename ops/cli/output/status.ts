@@ -1,7 +1,11 @@
+import { CANNOT_BE_UNDONE } from '../../../src/domain/confirmation.ts';
 import { PURGE_STATUSES } from '../../../src/domain/purge.ts';
 import type { CampaignRecord, PurgeRecord } from '../../../src/domain/records.ts';
+import type { PurgeArchive } from '../../../src/engine/archive/archive-states.ts';
+import type { CampaignArchive } from '../../../src/engine/archive/archive-sum.ts';
 import type { LedgerEvent } from '../../../src/postgres/ledger/history.ts';
 import type { Colors } from '../io.ts';
+import { archiveLines, describeArchives } from './archive.ts';
 import { renderTable } from './table.ts';
 import { formatNumber, plural, wrap } from './text.ts';
 
@@ -23,6 +27,8 @@ export interface PurgeDetail {
   readonly rowsPerSec: number | null;
   /** Purges of tenants below it that are live: it begins after them. */
   readonly awaited: number;
+  /** Null where nobody can say: the campaign is not known. */
+  readonly archive: PurgeArchive | null;
   readonly events: readonly LedgerEvent[];
 }
 
@@ -52,9 +58,10 @@ const percentOf = (purge: PurgeRecord): string =>
 /** A campaign under way: figures, and the purges that are not simply waiting or done. */
 export function renderCampaign(
   campaign: CampaignRecord,
-  purges: readonly PurgeRecord[],
+  of: { readonly purges: readonly PurgeRecord[]; readonly archive: CampaignArchive | null },
   look: Look,
 ): string {
+  const { purges, archive } = of;
   const deleted = purges.reduce((sum, purge) => sum + purge.rowsDeleted, 0);
   const total = purges.reduce((sum, purge) => sum + purge.rowsTotal, 0);
   const interesting = purges.filter(({ status }) => status !== 'completed' && status !== 'queued');
@@ -67,6 +74,8 @@ export function renderCampaign(
     ),
     wrap(`${plural(purges.length, 'purge')}: ${countStatuses(purges)}`, look.columns),
     `${formatNumber(deleted)} of ${formatNumber(total)} rows deleted`,
+    ...(archive === null ? [] : [wrap(describeArchives(archive), look.columns)]),
+    ...(campaign.archive ? [] : [wrap(CANNOT_BE_UNDONE, look.columns)]),
     '',
     renderTable(
       [
@@ -139,6 +148,9 @@ export function renderPurge(detail: PurgeDetail, look: Look): string {
     `${formatNumber(purge.rowsDeleted)} of ${formatNumber(purge.rowsTotal)} rows and ` +
       `${plural(purge.redisKeysDeleted, 'Redis key')} deleted` +
       (detail.rowsPerSec === null ? '' : `, ${formatNumber(detail.rowsPerSec)} rows/s`),
+    ...(detail.archive === null ? [] : archiveLines(detail.archive, purge.id)).map((line) =>
+      wrap(line, columns),
+    ),
     ...(moved.length === 0
       ? []
       : [

@@ -101,9 +101,6 @@ async function compareManifest(
   { folder, sealedAt, digest }: ArchiveRecord,
   ledger: { readonly chunks: readonly StoredChunk[]; readonly keyChunks: readonly KeyChunk[] },
 ): Promise<ArchiveProblem[]> {
-  const problem = (segment: string, what: string): ArchiveProblem[] => [
-    { segment, offset: null, table: null, what },
-  ];
   let manifest: Manifest | null;
   try {
     manifest = await readManifest(store, folder);
@@ -127,6 +124,10 @@ async function compareManifest(
       : []),
   ];
 }
+
+const problem = (segment: string, what: string): ArchiveProblem[] => [
+  { segment, offset: null, table: null, what },
+];
 
 const sameChunks = (left: readonly StoredChunk[], right: readonly StoredChunk[]): boolean =>
   textOf(left) === textOf(right);

@@ -1,4 +1,5 @@
 import type { ArchiveChunk } from '../../domain/archive.ts';
+import type { TableName } from '../../domain/ids.ts';
 import { addDigests, EMPTY_DIGEST, type LineDigest, LineHasher } from '../../domain/line-digest.ts';
 import {
   copyRows,
@@ -25,8 +26,52 @@ const PIECE_ROWS = 200_000;
 /** Below this a batch that takes too long is no matter of its size. */
 const PIECE_ROWS_MIN = 500;
 
+/**
+ * Puts the rows of all units back: each as soon as those that it refers to are there, so many side by
+ * side. The first that fails stops the others after their batch in hand.
+ */
+export async function restoreUnits(run: RestoreRun, connections: number): Promise<void> {
+  const failure = new AbortController();
+  const own = { ...run, signal: AbortSignal.any([run.signal, failure.signal]) };
+  const waiting = new Set(run.units);
+  const working = new Map<RestoreUnit, Promise<void>>();
+  let first: { readonly error: unknown } | null = null;
+  const start = (unit: RestoreUnit): void => {
+    waiting.delete(unit);
+    const work = restoreUnit(own, unit)
+      .catch((error: unknown) => {
+        first ??= { error };
+        failure.abort(error);
+      })
+      .finally(() => working.delete(unit));
+    working.set(unit, work);
+  };
+  for (;;) {
+    const isOpen = (unit: RestoreUnit): boolean => waiting.has(unit) || working.has(unit);
+    for (const unit of waiting) {
+      if (first !== null || working.size >= connections) break;
+      if (!parentsOf(run, unit).some(isOpen)) start(unit);
+    }
+    if (working.size === 0) break;
+    await Promise.race(working.values());
+  }
+  if (first !== null) throw (first as { readonly error: unknown }).error;
+}
+
+/** Units with rows that those of this one may refer to. */
+function parentsOf({ target, units }: RestoreRun, unit: RestoreUnit): RestoreUnit[] {
+  const own = new Set(namesOf(unit));
+  const parents = new Set(
+    target.keys.filter(({ child }) => own.has(child)).map(({ parent }) => parent),
+  );
+  return units.filter((each) => each !== unit && namesOf(each).some((name) => parents.has(name)));
+}
+
+const namesOf = (unit: RestoreUnit): TableName[] =>
+  unit.kind === 'copy' ? [unit.table.table] : unit.tables.map(({ table }) => table);
+
 /** Puts the rows of a unit back, as far as they are not. */
-export async function restoreUnit(run: RestoreRun, unit: RestoreUnit): Promise<void> {
+async function restoreUnit(run: RestoreRun, unit: RestoreUnit): Promise<void> {
   switch (unit.kind) {
     case 'copy':
       return copyTable(run, unit.table, []);

@@ -61,12 +61,15 @@ export async function restoreKeys(
     readonly onPipeline: (keys: number) => Promise<void>;
   },
 ): Promise<KeysReport> {
-  const sum = { ...NO_KEYS } as { -readonly [Name in keyof KeysReport]: KeysReport[Name] };
+  let sum: KeysReport = NO_KEYS;
   for await (const keys of latestKeys(archive)) {
     const { restored, expired, skipped } = await keyspace.putBack(keys, options.onTaken);
-    sum.restored += restored;
-    sum.expired += expired;
-    sum.skipped += skipped;
+    sum = {
+      ...sum,
+      restored: sum.restored + restored,
+      expired: sum.expired + expired,
+      skipped: sum.skipped + skipped,
+    };
     await options.onPipeline(sum.restored);
   }
   return sum;

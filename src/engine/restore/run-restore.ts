@@ -23,7 +23,7 @@ import { changeRowsBack } from './change-phase.ts';
 import { findConflicts } from './check.ts';
 import type { RestoreArchive } from './chunk-source.ts';
 import { keepHold } from './hold.ts';
-import { linkUnit, restoreUnit } from './insert-phase.ts';
+import { linkUnit, restoreUnits } from './insert-phase.ts';
 import { findTakenKeys, type RestoreKeyspace, restoreKeys } from './keys-phase.ts';
 import { planUnits, tablesOf } from './restore-plan.ts';
 import { type OnRestoreState, Progress } from './restore-progress.ts';
@@ -38,7 +38,8 @@ export interface RestoreParts {
   /** Null where keys are none of this restore's business; `keysOmitted` says why. */
   readonly keyspace: RestoreKeyspace | null;
   readonly keysOmitted: string | null;
-  readonly limits: BatchLimits;
+  /** `connections`: tables that go back side by side. */
+  readonly limits: BatchLimits & { readonly connections: number };
   readonly failpoint: Failpoint;
 }
 
@@ -291,7 +292,7 @@ async function restoreAll(
     .flatMap(({ deleted }) => deleted)
     .reduce((sum, { seq, rows }) => sum + Math.min(rows, run.done.nextLine(seq)), 0);
   progress.enter('restoring', total, back);
-  for (const unit of run.units) await restoreUnit(run, unit);
+  await restoreUnits(run, parts.limits.connections);
   const linked = run.units.filter(({ kind }) => kind === 'link');
   if (linked.length > 0) {
     progress.enter('linking', total);

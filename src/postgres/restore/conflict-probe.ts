@@ -287,9 +287,9 @@ export async function findChildrenOfSkipped(
 }
 
 /** Of the findings those whose rows stay away: not the ones whose reference is cleared by rule. */
-const isSkipped = (cleared: readonly string[]): string =>
-  `(kind = 'ROW_TAKEN' or kind = 'PARENT_GONE'
-    and not (object = any(${arrayLiteral(cleared)}::text[])))`;
+const isSkipped = (cleared: readonly string[], alias = ''): string =>
+  `(${alias}kind = 'ROW_TAKEN' or ${alias}kind = 'PARENT_GONE'
+    and not (${alias}object = any(${arrayLiteral(cleared)}::text[])))`;
 
 const applies = ({ key, chunks }: KeyProbe, alias: string): string =>
   [
@@ -402,7 +402,7 @@ export async function findLostParents(
   const staysAway = (staged: StagedTable): string =>
     `exists (select from ${keysOf(staged)} q join pg_temp."#found" f
        on f.tbl = ${staged.number} and f.seq = q."#seq" and f.line = q."#line"
-       where ${match('q')} and ${isSkipped(cleared)})`;
+       where ${match('q')} and ${isSkipped(cleared, 'f.')})`;
   await session.run(`
     insert into pg_temp."#found"
     select 'PARENT_GONE', ${number}, l."#seq", l."#line", ${literal(key.name)},

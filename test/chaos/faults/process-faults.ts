@@ -35,7 +35,8 @@ export async function killAll(stage: Stage, draw: Draw): Promise<void> {
 
 export async function shutDownWorker(stage: Stage, draw: Draw): Promise<void> {
   const victim = anyWorker(stage, draw);
-  if (victim === null) return;
+  // A worker that cannot say that it is ready may not be so yet.
+  if (victim === null || victim.isMute) return;
   await untilReady(victim); // before that there is nothing to shut down
   stage.note(`SIGTERM to seat ${victim.seat}`);
   await stage.fleet.replace(victim, 'SIGTERM', { emptyMs: draw.whole(0, 500) });

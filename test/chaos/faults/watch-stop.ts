@@ -22,13 +22,15 @@ export async function watchStop(
     readonly stillMs: number;
   },
 ): Promise<void> {
+  // A word of another operator may come between the stop and its answer.
+  const asked = await stand(stage, stop.tenant);
   const { exitCode, stdout } = await insist(stage, ...stop.argv, '--json');
   const pending = exitCode === 0 ? pendingOf(stdout) : null;
   const before = await stand(stage, stop.tenant);
   await pause(stop.stillMs);
   const after = await stand(stage, stop.tenant);
-  if (pending !== 0 || before === null || after === null) return;
-  if (after.releases > before.releases || after.batches === before.batches) return;
+  if (pending !== 0 || asked === null || before === null || after === null) return;
+  if (after.releases > asked.releases || after.batches === before.batches) return;
   throw new Error(
     `${after.batches - before.batches} batches were committed in the ${stop.stillMs} ms after \`${stop.argv.join(' ')}\` had returned`,
   );

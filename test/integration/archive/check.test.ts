@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { appendFile, open, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type ArchiveCheck, checkKeys, checkRows } from '../../../src/archive/check.ts';
 import { keySegmentName, MANIFEST_FILE, SWEEPS_FOLDER } from '../../../src/archive/file-name.ts';
@@ -45,7 +45,7 @@ interface Written {
   readonly store: SegmentStore;
   readonly path: string;
   readonly chunks: readonly ArchiveChunk[];
-  check(chunks?: readonly ArchiveChunk[]): Promise<ArchiveCheck>;
+  readonly check: (chunks?: readonly ArchiveChunk[]) => Promise<ArchiveCheck>;
 }
 
 const written = (run: (archive: Written) => Promise<void>): Promise<void> =>
@@ -185,7 +185,7 @@ describe('A check of an archive', () => {
         for (const line of lines) sink.write(0, Buffer.from(`${JSON.stringify(line)}\n`));
         const stored = await sink.store();
         await writer.close();
-        return stored.map(({ part: _, ...chunk }) => ({ ...chunk, sweepId, keys: lines.length }));
+        return stored.map((chunk) => ({ ...chunk, sweepId, keys: lines.length }));
       };
       const key = { tenantId: '1', key: 'a2V5', dump: 'AA==', expiresAt: null };
       const chunks = await writeSweep(1, [key, { ...key, expiresAt: 1_700_000_000_000 }]);

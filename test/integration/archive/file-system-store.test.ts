@@ -57,8 +57,9 @@ describe('A file system store', () => {
 
   it('names host and absolute folder as its location', () =>
     withFolder(async (folder) => {
-      const { location } = createFileSystemStore(folder);
-      expect(location('purges/one')).toBe(`${hostname()}:${folder}/purges/one`);
+      expect(createFileSystemStore(folder).location('purges/one')).toBe(
+        `${hostname()}:${folder}/purges/one`,
+      );
       expect(createFileSystemStore('archive').location()).toBe(
         `${hostname()}:${process.cwd()}/archive`,
       );

@@ -4,7 +4,7 @@ import { readdirSync, readlinkSync } from 'node:fs';
 import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { chainDigest, sha256Of } from '../../../src/archive/chain.ts';
 import { rowSegmentName } from '../../../src/archive/file-name.ts';
@@ -223,9 +223,9 @@ describe('A segment writer', () => {
       const row = Buffer.from(noise(100_000));
       for (let rows = 0; rows < 40; rows += 3) {
         const sink = writer.open();
-        for (let row_ = 0; row_ < rows; row_ += 1) {
+        for (let index = 0; index < rows; index += 1) {
           if (!sink.write(0, row)) await sink.drained();
-          if (row_ % 10 === 9) await new Promise(setImmediate);
+          if (index % 10 === 9) await new Promise(setImmediate);
         }
         sink.abandon();
         await expect(sink.store()).rejects.toMatchObject({ code: 'ARCHIVE_FAILED' });

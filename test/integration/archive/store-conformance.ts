@@ -4,8 +4,8 @@ import type { SegmentStore } from '../../../src/archive/store.ts';
 /** An empty place of a test's own. */
 export interface StorePlace {
   /** A store as another process would open it: nothing is shared but the place. */
-  open(): SegmentStore;
-  remove(): Promise<void>;
+  readonly open: () => SegmentStore;
+  readonly remove: () => Promise<void>;
 }
 
 /** What every store must do, whatever keeps its bytes. */
@@ -20,8 +20,6 @@ export function conformsToTheStorePort(name: string, make: () => Promise<StorePl
         await place.remove();
       }
     };
-  const text = (bytes: Buffer | null): string | undefined => bytes?.toString('utf8');
-
   describe(`A ${name}`, () => {
     it(
       'has no identity before somebody asks for one, and then keeps it',
@@ -177,3 +175,5 @@ export function conformsToTheStorePort(name: string, make: () => Promise<StorePl
     );
   });
 }
+
+const text = (bytes: Buffer | null): string | undefined => bytes?.toString('utf8');

@@ -84,7 +84,7 @@ const warnings = (log: string): string[] =>
 
 /** From enqueue to verify, in processes of their own. */
 async function purge(tenantId: string, env: Record<string, string>): Promise<CliResult> {
-  const confirm = ['--no-archive', '--confirm', `DELETE ${tenantId}`];
+  const confirm = ['--no-archive', '--confirm', `DELETE ${tenantId} FOREVER`];
   const enqueued = await run(['enqueue', '--tenant', tenantId, ...confirm], env);
   expect(enqueued).toMatchObject({ exitCode: 0 });
   worker = await startWorkerProcess(CONFIGURATION, env);

@@ -232,3 +232,42 @@ test('33. a cancel of a paused purge says what remains, as one in mid-run does',
   const remain = cancelled.residue.reduce((sum, { count }) => sum + count, 0);
   expect(cancelled.rowsDeleted + remain).toBe(purge.rowsTotal);
 });
+
+test.each(['paused by the command', 'held by a worker that was killed'] as const)(
+  '33. a cancel of a purge %s never says that nothing is left, also where nobody lives to count it',
+  async (how) => {
+    const purge = await world.enqueueOne('a');
+    if (how === 'paused by the command') {
+      actInMidRun(async () => {
+        await command('pause', { purgeId: purge.id, waitMs: 0 });
+      });
+      await world.untilStatus(purge.id, 'paused');
+    } else {
+      const worker = await world.spawnWorker({ failpoint: 'batch-committed:10' });
+      await worker.exited;
+    }
+    const seen: PurgeRecord[] = [];
+    const parts = {
+      ...world.actor.reconcile,
+      // What others see before it is counted, and for good if the process dies then.
+      residueOf: async () => {
+        seen.push(await world.find(purge.id));
+        throw new Error('the process dies');
+      },
+    };
+    await runCommand(parts, 'cancel', {
+      selection: { kind: 'purge', id: purge.id },
+      fleet: false,
+      operator: 'test',
+      waitMs: 10_000,
+    });
+    const cancelled = await world.find(purge.id);
+    expect(seen).toMatchObject([{ status: 'cancelled', residue: cancelled.residue }]);
+    const { residueOf } = world.actor.reconcile;
+    const counted = await residueOf(purge.tenantId);
+    const byTable = ({ table: a }: { table: string }, { table: b }: { table: string }): number =>
+      a < b ? -1 : 1;
+    expect(counted.length).toBeGreaterThan(0);
+    expect([...cancelled.residue].sort(byTable)).toEqual([...counted].sort(byTable));
+  },
+);

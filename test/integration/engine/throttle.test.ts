@@ -134,7 +134,7 @@ test('30. holds while a session waits for a lock behind a batch, and lets it thr
              select from pg_stat_activity app, pg_stat_activity probe
              where app.application_name = 'app session' and app.wait_event_type = 'Lock'
                and app.datname = current_database() and probe.datname = current_database()
-               and probe.query like 'BEGIN READ ONLY%' and probe.state = 'idle'
+               and probe.query like '%BEGIN READ ONLY%' and probe.state = 'idle'
                and probe.query_start > app.query_start)`,
         );
         return seen === true ? true : null;

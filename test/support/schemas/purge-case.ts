@@ -8,7 +8,7 @@ import { prepareCampaign } from '../../../src/engine/campaign/prepare.ts';
 import { noFailpoint } from '../../../src/engine/failpoints.ts';
 import { composeObserver, rulesOf } from '../../../src/runtime/compose.ts';
 import { createDatabase, type TestDatabase } from '../postgres.ts';
-import { openWorld, type PurgeWorld } from '../purge-world.ts';
+import { openWorld, type PurgeWorld, type WorldEnqueueOptions } from '../purge-world.ts';
 import { claimRedisDatabase } from '../redis.ts';
 import { type Application, readFacts, type SchemaFacts, type TableFacts } from './facts.ts';
 import { type FilledSchema, type FillOptions, fillSchema } from './fill.ts';
@@ -141,9 +141,14 @@ export class PurgeCase {
   }
 
   /** The program with these settings, purging by the smallest batches; ends with the case. */
-  async start(settings: PurgeSettings): Promise<PurgeWorld> {
+  async start(
+    settings: PurgeSettings,
+    options: { readonly archiveDir?: string } = {},
+  ): Promise<PurgeWorld> {
     const place = { databaseUrl: this.#database.url, redisUrl: this.#redis.url, drop: leave };
-    const config = { ...settings, batch, redis: { keys: [] } };
+    const { archiveDir } = options;
+    const archive = archiveDir === undefined ? {} : { archive: { dir: archiveDir } };
+    const config = { ...settings, ...archive, batch, redis: { keys: [] } };
     this.#world = await openWorld(place, { config });
     return this.#world;
   }
@@ -182,16 +187,24 @@ export class PurgeCase {
 async function leave(): Promise<void> {}
 
 /** Purges the tenant by batches. */
-export async function purgeByBatches(world: PurgeWorld, tenantId: string): Promise<PurgeId> {
-  const { id } = await world.enqueueOne(tenantId);
+export async function purgeByBatches(
+  world: PurgeWorld,
+  tenantId: string,
+  options: WorldEnqueueOptions = {},
+): Promise<PurgeId> {
+  const { id } = await world.enqueueOne(tenantId, options);
   throwUnlessCompleted(await world.run(id));
   return id;
 }
 
 /** Purges the tenant in a single transaction. */
-export async function purgeAtOnce(world: PurgeWorld, tenantId: string): Promise<PurgeId> {
+export async function purgeAtOnce(
+  world: PurgeWorld,
+  tenantId: string,
+  options: WorldEnqueueOptions = {},
+): Promise<PurgeId> {
   const other = await world.composeOther({ config: { batch: { smallPurgeRows: 100_000 } } });
-  const { id } = await world.enqueueOne(tenantId);
+  const { id } = await world.enqueueOne(tenantId, options);
   throwUnlessCompleted(await world.run(id, { parts: world.engine(noFailpoint, other) }));
   return id;
 }

@@ -16,6 +16,7 @@ const render = (columns: number, counted?: ReadonlyMap<string, number>): string 
   renderPlan(planAsJson(handMadePlan, counted), {
     hazards: document.hazards,
     redisKeys: [],
+    undo: 'Archive: host:/srv/archive.',
     colors: createColors(false),
     columns,
   });

@@ -34,16 +34,14 @@ const consent = (more: Partial<Consent> = {}): Consent => ({
   environment: 'development',
   allowed: [],
   allowProduction: false,
-  noArchive: true,
   ...more,
 });
 
 const codes = (campaign: PreparedCampaign, accepted: Consent): string[] =>
   checkGuards(campaign, accepted).map(({ code }) => code);
 
-it('lets a campaign pass that needs no consent but to purge without an archive', () => {
+it('lets a campaign pass that needs no consent', () => {
   expect(codes(prepared(), consent())).toEqual([]);
-  expect(codes(prepared(), consent({ noArchive: false }))).toEqual(['ARCHIVE_REQUIRED']);
 });
 
 it('wants more where the environment is production, staging or unset', () => {
@@ -67,11 +65,10 @@ it('says everything at once', () => {
     refused: [{ tenantId: 'x', code: 'TENANT_UNKNOWN', message: 'No tenant has the id x.' }],
     hazards: [unindexed, { ...unindexed, type: 'OWNER_AMBIGUOUS', severity: 'blocks' }],
   });
-  expect(codes(campaign, consent({ environment: 'production', noArchive: false }))).toEqual([
+  expect(codes(campaign, consent({ environment: 'production' }))).toEqual([
     'TARGETS_REFUSED',
     'HAZARD_BLOCKS',
     'HAZARD_NOT_ALLOWED',
     'ENVIRONMENT_GUARD',
-    'ARCHIVE_REQUIRED',
   ]);
 });

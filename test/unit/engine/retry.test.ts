@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { PurgeError } from '../../../src/domain/errors.ts';
-import { InterruptedRun, withBackOff } from '../../../src/engine/retry.ts';
+import { InterruptedRun, passesUnder, withBackOff } from '../../../src/engine/retry.ts';
+import { readFault } from '../../../src/postgres/sqlstate.ts';
 
 const fault = (code: string): Error => Object.assign(new Error(`fault ${code}`), { code });
 const goOn = (): Promise<void> => Promise.resolve();
@@ -60,4 +61,25 @@ it('asks before each new try whether it may go on', async () => {
   const mayGoOn = vi.fn(() => Promise.reject(stop));
   expect(await outcomeOf(withBackOff(attempt, mayGoOn))).toEqual({ thrown: stop });
   expect(attempt).toHaveBeenCalledTimes(1);
+});
+
+it.each([
+  ['before the timeout, in any language', 900, 'Anweisung wird abgebrochen', true],
+  [
+    'after it, by somebody, as the server says',
+    5_000,
+    'canceling statement due to user request',
+    true,
+  ],
+  ['after it, by the timeout', 5_000, 'canceling statement due to statement timeout', false],
+  ['after it, for a reason in another language', 5_000, 'Anweisung wird abgebrochen', false],
+] as const)('tells a statement cancelled %s', (_, tookMs, message, passes) => {
+  const cancelled = readFault(Object.assign(new Error(message), { code: '57014' }));
+  expect(passesUnder(1_000)(cancelled, tookMs)).toBe(passes);
+});
+
+it('takes no other fault for a cancelled statement', () => {
+  expect(passesUnder(1_000)(readFault(fault('23503')), 1)).toBe(false);
+  expect(passesUnder(1_000)(readFault(fault('25P04')), 1)).toBe(false);
+  expect(passesUnder(1_000)(readFault(fault('40P01')), 9_000)).toBe(true);
 });

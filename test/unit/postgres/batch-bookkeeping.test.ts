@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { stepKey } from '../../../src/postgres/rows/batch-bookkeeping.ts';
+import { stepKey } from '../../../src/postgres/rows/step-key.ts';
 import { clearStep, deleteStep, handMadePlan, pathOf } from '../../support/hand-made-plan.ts';
 
 const notes = pathOf('notes');

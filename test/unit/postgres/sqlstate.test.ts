@@ -4,6 +4,14 @@ import { type FaultClass, readFault } from '../../../src/postgres/sqlstate.ts';
 const fault = (fields: object, message = 'a fault'): Error =>
   Object.assign(new Error(message), fields);
 
+it('backs off where somebody cancelled the statement, which the server says in English', () => {
+  const byCode = (message: string): string =>
+    readFault(fault({ code: '57014' }, message)).faultClass;
+  expect(byCode('canceling statement due to user request')).toBe('back-off');
+  expect(byCode('canceling statement due to statement timeout')).toBe('shrink');
+  expect(byCode('Anweisung wird abgebrochen')).toBe('shrink');
+});
+
 const CLASSES: readonly [FaultClass, readonly string[]][] = [
   ['shrink', ['57014', '25P04']],
   ['stale', ['TP001']],
