@@ -165,10 +165,10 @@ const TICKS_PER_SECOND = 100;
 
 /** CPU of the diagnosis's backend as Linux last told it; null where the server is on another machine. */
 function watchBackend(url: string): { stop(): Promise<number | null> } {
-  let isOver = false;
+  const over = new AbortController();
   let seconds: number | null = null;
   const watching = withClient(url, async (client) => {
-    while (!isOver) {
+    while (!over.signal.aborted) {
       const { rows } = await client.query(
         "select pid from pg_stat_activity where application_name = 'tenant-purge diagnose' and state <> 'idle'",
       );
@@ -184,7 +184,7 @@ function watchBackend(url: string): { stop(): Promise<number | null> } {
   });
   return {
     stop: async () => {
-      isOver = true;
+      over.abort();
       await watching;
       return seconds;
     },

@@ -188,6 +188,7 @@ export const archiveParts = (config: Config, database: Database): ArchiveParts =
   store: createFileSystemStore(config.archive.dir),
   ledger: new ArchiveStore(database),
   databaseVersion: database.version,
+  keepDays: config.archive.keepDays,
 });
 
 /** What enqueueing a campaign needs. */

@@ -6,6 +6,7 @@ import { openRestoreArchive } from '../engine/restore/chunk-source.ts';
 import type { RestoreKeyspace } from '../engine/restore/keys-phase.ts';
 import { type RestoreRequest, runRestore } from '../engine/restore/run-restore.ts';
 import { type Database, openDatabase } from '../postgres/database.ts';
+import { readDatabaseIdentity } from '../postgres/database-identity.ts';
 import { migrateLedger } from '../postgres/migrate.ts';
 import { connectRedis, type Redis } from '../redis/connect.ts';
 import { lookAtKeys, putKeysBack } from '../redis/restore-keys.ts';
@@ -41,7 +42,11 @@ export async function restorePurge(
   const target = into === null ? null : await openTarget(into, config, command);
   let redis: Redis | null = null;
   try {
-    const omitted = keysOmitted(archive.keyChunks.length, into);
+    // Another role's way into the purge's own database is no other database.
+    const elsewhere =
+      target !== null &&
+      (await readDatabaseIdentity(target.pool)) !== (await readDatabaseIdentity(database.pool));
+    const omitted = keysOmitted(archive.keyChunks.length, elsewhere);
     if (omitted === null)
       redis = await connectRedis(config.redisUrl, { name: 'tenant-purge-restore' });
     return await runRestore(
@@ -53,7 +58,7 @@ export async function restorePurge(
         limits: config.batch,
         failpoint: command.failpoint,
       },
-      { ...command, movesPurge: target === null },
+      { ...command, movesPurge: !elsewhere },
     );
   } finally {
     redis?.disconnect();
@@ -62,9 +67,9 @@ export async function restorePurge(
 }
 
 /** Keys go back to where they came from only: another database has another application before it. */
-function keysOmitted(keyChunks: number, into: string | null): string | null {
+function keysOmitted(keyChunks: number, elsewhere: boolean): string | null {
   if (keyChunks === 0) return 'no Redis key was archived';
-  return into === null ? null : 'with --into the Redis keys stay in the archive';
+  return elsewhere ? 'with --into the Redis keys stay in the archive' : null;
 }
 
 const keyspaceOf = (redis: Redis): RestoreKeyspace => ({

@@ -112,7 +112,14 @@ async function enqueueByCommand(schema: PurgeCase, settings: PurgeSettings) {
     writeFileSync(join(folder, 'purge.config.json'), JSON.stringify(settings));
     const ids = tenants.map((tenant) => schema.tenantId(tenant));
     const { exitCode, document } = await runForJson(
-      ['enqueue', '--tenant', ...ids, '--no-archive', '--confirm', `DELETE ${ids.length} TENANTS FOREVER`],
+      [
+        'enqueue',
+        '--tenant',
+        ...ids,
+        '--no-archive',
+        '--confirm',
+        `DELETE ${ids.length} TENANTS FOREVER`,
+      ],
       { env: { ...schema.environment }, cwd: folder },
     );
     const error = document['error'] as { readonly code: string } | undefined;

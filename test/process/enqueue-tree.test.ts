@@ -64,7 +64,10 @@ describe('enqueue --with-descendants', () => {
   it('asks for the phrase that counts them all; status then says what a purge waits for', async () => {
     const enqueue = [...left, '--no-archive', '--confirm'];
     expect((await runInProcess([...enqueue, 'DELETE left FOREVER'], options())).exitCode).toBe(3);
-    const { exitCode, document } = await runForJson([...enqueue, 'DELETE 4 TENANTS FOREVER'], options());
+    const { exitCode, document } = await runForJson(
+      [...enqueue, 'DELETE 4 TENANTS FOREVER'],
+      options(),
+    );
     expect(exitCode).toBe(0);
     const purges = document['purges'] as { tenantId: string; purgeId: string }[];
     expect(purges.map(({ tenantId }) => tenantId)).toEqual(['left2', 'leaf', 'left1', 'left']);

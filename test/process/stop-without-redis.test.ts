@@ -41,7 +41,15 @@ beforeEach(async () => {
   env = { DATABASE_URL: database.url, REDIS_URL: redis.url, ENVIRONMENT: 'test' };
   away = { ...env, REDIS_URL: 'redis://127.0.0.1:1/0' };
   const enqueued = await runInProcess(
-    tenantPurge('enqueue', '--tenant', 'a', 'b', '--no-archive', '--confirm', 'DELETE 2 TENANTS FOREVER'),
+    tenantPurge(
+      'enqueue',
+      '--tenant',
+      'a',
+      'b',
+      '--no-archive',
+      '--confirm',
+      'DELETE 2 TENANTS FOREVER',
+    ),
     { env },
   );
   expect(enqueued.exitCode).toBe(0);

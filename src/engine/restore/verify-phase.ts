@@ -9,6 +9,7 @@ import type { RestoredTable } from '../../domain/restore.ts';
 import {
   digestByKey,
   digestByTransaction,
+  knownTypes,
   makeKeyStage,
 } from '../../postgres/restore/read-back.ts';
 import { bookPieces } from '../../postgres/restore/restore-batch.ts';
@@ -88,12 +89,13 @@ async function readBack(
   table: TableRestore,
   { archived, pieces }: { readonly archived: LineDigest; readonly pieces: readonly DonePiece[] },
 ): Promise<LineDigest> {
-  const of = { target: table.target, columns: table.columns, retyped: table.retyped };
   const xids = [...new Set(pieces.map(({ xid }) => xid))];
   const { estimatedRows, primaryKey } = table.target;
   // The estimate is from before the rows came back.
   const isGoodPart = archived.rows >= SHARE_MIN * (Math.max(0, estimatedRows) + archived.rows);
   return run.sessions.look(async (session) => {
+    const retyped = await knownTypes(session, table.retyped);
+    const of = { target: table.target, columns: table.columns, retyped };
     if (isGoodPart || primaryKey.length === 0) {
       const found = await digestByTransaction(session, of, xids);
       if (equalDigests(found, archived) || primaryKey.length === 0) return found;

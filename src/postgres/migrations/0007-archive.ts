@@ -1,4 +1,10 @@
 /** What lies in the archive, committed with the rows it holds; and how far a restore is. */
+/** Edges that came with the restore. */
+export const TRANSITIONS_0007: readonly (readonly [from: string, to: string, cause: string])[] = [
+  ['refused', 'restoring', 'the operator asked for its rows back'],
+  ['restoring', 'failed', 'its restore was given up, with rows back and rows not'],
+];
+
 export const sql0007 = `
 -- Places where archives lie. A worker that sees another one than a purge began with does not go on.
 CREATE TABLE tenant_purge.archive_place (
@@ -150,7 +156,5 @@ BEGIN
 END $$;
 
 INSERT INTO tenant_purge.transition (from_status, to_status, cause) VALUES
-  ('refused', 'restoring', 'the operator asked for its rows back'),
-  ('restoring', 'failed', 'its restore was given up, with rows back and rows not')
-ON CONFLICT DO NOTHING;
+${TRANSITIONS_0007.map((edge) => `  (${edge.map((text) => `'${text}'`).join(', ')})`).join(',\n')};
 `;

@@ -47,6 +47,21 @@ export async function digestByKey(session: RestoreSession, table: ReadBack): Pro
   );
 }
 
+/** Of the types as archived those that are still there: the others are read as the type of today. */
+export async function knownTypes(
+  session: RestoreSession,
+  retyped: ReadonlyMap<string, string>,
+): Promise<ReadonlyMap<string, string>> {
+  const known = new Map<string, string>();
+  for (const [name, type] of retyped) {
+    const [row] = await session.ask<{ known: boolean }>(
+      `select to_regtype(${literal(type.replace(/\(.*?\)/, ''))}) is not null as known`,
+    );
+    if (row?.known === true) known.set(name, type);
+  }
+  return known;
+}
+
 async function digestOf(session: RestoreSession, query: string): Promise<LineDigest> {
   const hasher = new LineHasher();
   await session.copyOut(`copy (${query}) to stdout`, (block) => hasher.update(block));

@@ -142,6 +142,13 @@ export class RestoreStore {
       });
     } catch (error) {
       const fault = readFault(error);
+      if (fault.sqlState === '55P03') {
+        throw new PurgeError(
+          'RESTORE_HELD',
+          `Purge ${purgeId}: a batch of its last holder is still in flight.`,
+          { cause: error, remedy: `Run \`tenant-purge restore ${purgeId}\` again in a minute.` },
+        );
+      }
       if (fault.sqlState === '23505' && fault.constraint === 'purge_live') {
         throw new PurgeError(
           'TENANT_BUSY',

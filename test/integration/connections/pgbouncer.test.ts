@@ -87,7 +87,8 @@ describe.skipIf(program === null)('Behind PgBouncer in transaction mode', () => 
 
   const run = (...argv: string[]) => runForJson([...argv, '--config', configFile], { env });
   const enqueue = (...ids: string[]) => {
-    const phrase = ids.length === 1 ? `DELETE ${ids[0]} FOREVER` : `DELETE ${ids.length} TENANTS FOREVER`;
+    const phrase =
+      ids.length === 1 ? `DELETE ${ids[0]} FOREVER` : `DELETE ${ids.length} TENANTS FOREVER`;
     return run('enqueue', '--tenant', ...ids, '--no-archive', '--confirm', phrase);
   };
   const batches = async (): Promise<number> => {

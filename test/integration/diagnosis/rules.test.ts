@@ -18,6 +18,9 @@ const DIAGNOSIS: NonNullable<DiagnosisSetup['diagnosis']> = {
 };
 const KEEP = TENANTS.flatMap((tenant, index) => (tenant.protected ? [String(index + 1)] : []));
 
+const count = (wanted: string): number =>
+  TENANTS.filter(({ recommendation }) => recommendation === wanted).length;
+
 describe('Tenants whose truth is known', () => {
   let database: TestDatabase;
   let run: DiagnosisRun;
@@ -98,8 +101,6 @@ describe('Tenants whose truth is known', () => {
 
   it('are counted by section, rule and recommendation', () => {
     const { totals, sections } = run.summary;
-    const count = (wanted: string): number =>
-      TENANTS.filter(({ recommendation }) => recommendation === wanted).length;
     expect(totals.recommended).toEqual({
       purge: count('purge'),
       review: count('review'),

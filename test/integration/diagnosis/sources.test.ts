@@ -256,22 +256,6 @@ describe('Reading', () => {
       expect(rows).toEqual([]);
     });
   });
-
-  async function withTransaction(
-    work: Parameters<typeof inReadTransaction>[2],
-    limits: Partial<Parameters<typeof inReadTransaction>[1]> = {},
-  ): Promise<void> {
-    const opened = await openDatabase({
-      url: database.url,
-      connectionsMax: 2,
-      applicationName: 'test diagnosis',
-    });
-    try {
-      await inReadTransaction(opened, { statementTimeoutMs: 60_000, ...limits }, work);
-    } finally {
-      await opened.close();
-    }
-  }
 });
 
 describe('A moment that has not come', () => {
@@ -289,3 +273,19 @@ describe('A moment that has not come', () => {
     ]);
   });
 });
+
+async function withTransaction(
+  work: Parameters<typeof inReadTransaction>[2],
+  limits: Partial<Parameters<typeof inReadTransaction>[1]> = {},
+): Promise<void> {
+  const opened = await openDatabase({
+    url: database.url,
+    connectionsMax: 2,
+    applicationName: 'test diagnosis',
+  });
+  try {
+    await inReadTransaction(opened, { statementTimeoutMs: 60_000, ...limits }, work);
+  } finally {
+    await opened.close();
+  }
+}

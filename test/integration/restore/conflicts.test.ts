@@ -258,6 +258,25 @@ describe('What stands in the way of a restore is found before anything is change
     expect(found.map((each) => (each as unknown[])[0])).toContain('COLUMN_RETYPED');
   });
 
+  test('no wider type: its values come back and are verified', async () => {
+    await using restoring = await purged();
+    const { pool } = restoring.world;
+    await sql(
+      pool,
+      `alter table public.posts alter id type bigint, alter title type varchar(80);
+       alter table public.mentions alter stars type numeric(6,2)`,
+    );
+    const report = await restoring.restore(restoring.purged);
+    expect(report.tables).toContainEqual({
+      table: 'public.posts',
+      rows: 10,
+      skipped: 0,
+      verified: 'values',
+    });
+    const { rows } = await pool.query('select stars::text from public.mentions where id = 3');
+    expect(rows).toEqual([{ stars: '1.00' }]);
+  });
+
   test('a partition that is missing', async () => {
     await using restoring = await purged();
     await sql(restoring.world.pool, 'drop table public.visits_2');
@@ -364,6 +383,16 @@ describe('What stands in the way of a restore is found before anything is change
         ['ROW_SECURITY', 'public.posts', null, 1],
         ['PRIVILEGE', 'public.visits', 'INSERT', 1],
       ]);
+      // The way in is another role's, the database is the purge's own.
+      await sql(
+        pool,
+        `grant insert on public.visits to ${role}; alter table public.posts disable row level security;
+         grant usage on all sequences in schema tenant_purge to ${role}`,
+      );
+      expect(await restoring.restore(restoring.purged, { into: url.href })).toMatchObject({
+        outcome: 'restored',
+      });
+      expect(await restoring.world.find(restoring.purged.id)).toMatchObject({ status: 'restored' });
     } finally {
       await sql(pool, `drop owned by ${role}; drop role ${role}`);
     }

@@ -4,6 +4,7 @@ import { IDENTITY_KEY } from '../../../src/redis/identity.ts';
 import { parseKeyTemplate } from '../../../src/redis/key-template.ts';
 
 const HERE = '11111111-0000-4000-8000-000000000001';
+const bytes = (text: string): string => Buffer.from(text, 'utf8').toString('latin1');
 const GONE = '22222222-0000-4000-8000-000000000002';
 
 const reader = (
@@ -56,7 +57,6 @@ describe('A key of a tenant that no longer exists', () => {
 
   it('may have an id beyond ASCII', () => {
     const read = reader('text', ['münchen']);
-    const bytes = (text: string): string => Buffer.from(text, 'utf8').toString('latin1');
     expect(read(bytes('tenant:köln:x'))).toBe('köln');
     expect(read(bytes('tenant:münchen:x'))).toBeNull();
   });
