@@ -4,6 +4,8 @@ const PLACEHOLDER = '{tenantId}';
 const WILDCARD = '*';
 /** Longer ids are not looked for; PostgreSQL cannot index a key of more than 2,704 bytes. */
 const ID_LENGTH_MAX = 2_704;
+/** A key of a million separators must not hold the pass up. */
+const POSITIONS_MAX = 1_000;
 
 /**
  * A Redis key template such as `tenant:{tenantId}:*`: literal text around one `{tenantId}`, and
@@ -64,6 +66,25 @@ export function matchTenant(
     }
   }
   return longest;
+}
+
+/**
+ * Every text that may stand for the id in this key, by whichever template: where the templates leave
+ * room for several there are several. Null beyond so many positions that nobody can tell. Pure.
+ */
+export function possibleIds(templates: readonly KeyTemplate[], key: string): Set<string> | null {
+  const ids = new Set<string>();
+  let looks = 0;
+  for (const template of templates) {
+    for (const start of idStarts(template.before, key)) {
+      for (const end of idEnds(template.after, key, start)) {
+        looks += 1;
+        if (looks > POSITIONS_MAX) return null;
+        if (fitsRest(template.after, key, end)) ids.add(key.slice(start, end));
+      }
+    }
+  }
+  return ids;
 }
 
 /**

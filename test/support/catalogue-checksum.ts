@@ -1,4 +1,4 @@
-import type { Redis } from 'ioredis';
+import type { ChainableCommander, Redis } from 'ioredis';
 import type { Pool } from 'pg';
 
 /** Per table, over the whole catalogue: how many rows, and a digest of their bytes in order. */
@@ -99,7 +99,7 @@ function ownerOf(
 const DUMPS = 1_000;
 
 /**
- * Every key with its DUMP, but the queue's own, the identity marker and those of `except`: exactly
+ * Every key with its DUMP or its members, but the queue's own, the identity marker and those of `except`: exactly
  * `tenant:{id}:…` and `ratelimit:{id}`.
  */
 export async function redisChecksum(
@@ -115,15 +115,35 @@ export async function redisChecksum(
   const keys = (await redis.keys('*'))
     .filter((key) => !key.startsWith('bull:') && key !== 'tenant-purge:identity' && !isDoomed(key))
     .sort();
-  const dumps = new Map<string, string>();
+  const contents = new Map<string, string>();
   for (let start = 0; start < keys.length; start += DUMPS) {
     const chunk = keys.slice(start, start + DUMPS);
-    const pipeline = redis.pipeline();
-    for (const key of chunk) pipeline.dumpBuffer(key);
-    for (const [index, [error, dump]] of ((await pipeline.exec()) ?? []).entries()) {
-      if (error !== null) throw error;
-      dumps.set(chunk[index] ?? '', (dump as Buffer).toString('base64'));
-    }
+    const types = await replies(redis, chunk, (pipeline, key) => pipeline.type(key));
+    const values = await replies(redis, chunk, (pipeline, key, index) => {
+      // The order in which a set or a hash is dumped is Redis's own affair.
+      if (types[index] === 'set') return pipeline.smembers(key);
+      return types[index] === 'hash' ? pipeline.hgetall(key) : pipeline.dumpBuffer(key);
+    });
+    for (const [index, key] of chunk.entries()) contents.set(key, textOf(values[index]));
   }
-  return dumps;
+  return contents;
+}
+
+async function replies(
+  redis: Redis,
+  keys: readonly string[],
+  ask: (pipeline: ChainableCommander, key: string, index: number) => unknown,
+): Promise<unknown[]> {
+  const pipeline = redis.pipeline();
+  for (const [index, key] of keys.entries()) ask(pipeline, key, index);
+  return ((await pipeline.exec()) ?? []).map(([error, reply]) => {
+    if (error !== null) throw error;
+    return reply;
+  });
+}
+
+function textOf(value: unknown): string {
+  if (Buffer.isBuffer(value)) return value.toString('base64');
+  if (Array.isArray(value)) return JSON.stringify([...value].sort());
+  return JSON.stringify(Object.entries(value ?? {}).sort());
 }

@@ -18,6 +18,7 @@ import {
 import { type MovedSequence, moveSequence } from '../../postgres/restore/sequences.ts';
 import { readTarget } from '../../postgres/restore/target.ts';
 import type { BatchLimits } from '../../postgres/rows/batch-bookkeeping.ts';
+import { privilegeError } from '../../postgres/sqlstate.ts';
 import type { Failpoint } from '../failpoints.ts';
 import { changeRowsBack } from './change-phase.ts';
 import { findConflicts } from './check.ts';
@@ -270,7 +271,7 @@ async function restore(
     await parts.failpoint('restore-claimed');
     return await restoreAll(parts, request, { run, prepared });
   } catch (thrown) {
-    const error = toPurgeError(thrown);
+    const error = toPurgeError(privilegeError(thrown));
     if (error.code !== 'STALE_FENCE' && error.code !== 'RESTORE_MISMATCH') {
       const isStop = error.code === 'STOP_ASKED';
       await store.release(hold, isStop ? null : error.toReport()).catch(() => undefined);

@@ -121,7 +121,14 @@ function privilegeConflicts({ target, tables, units }: StaticInput, make: Make):
       })
       .map((privilege) => make('PRIVILEGE', table, privilege, 1)),
   );
+  const unreadable = tables
+    .filter(({ deleted }) => deleted.length > 0)
+    .flatMap(({ table, target: found }) =>
+      found.sequences
+        .filter(({ readable }) => !readable)
+        .map(({ sequence }) => make('PRIVILEGE', table, `SELECT on sequence ${sequence}`, 1)),
+    );
   return target.mayMakeTemporary
-    ? missing
-    : [...missing, make('PRIVILEGE', null, 'TEMPORARY on the database', 1)];
+    ? [...missing, ...unreadable]
+    : [...missing, ...unreadable, make('PRIVILEGE', null, 'TEMPORARY on the database', 1)];
 }

@@ -155,6 +155,48 @@ BEGIN
   END IF;
 END $$;
 
+-- A run of redis orphans --delete: keys of tenants that are in no row of the tenant table.
+CREATE TABLE tenant_purge.orphan_run (
+  id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+  -- Counted up by each process that takes it over; checked with each chunk and each pipeline.
+  epoch bigint NOT NULL DEFAULT 1,
+  holder text NOT NULL,
+  operator text NOT NULL,
+  tenant_table text NOT NULL,
+  redis_identity text NOT NULL,
+  redis_endpoint text NOT NULL,
+  templates text[] NOT NULL,
+  place uuid NOT NULL REFERENCES tenant_purge.archive_place,
+  -- Inside the place.
+  folder text NOT NULL,
+  -- The cursor means something to this process of the server only.
+  server_run_id text,
+  cursor text NOT NULL DEFAULT '0',
+  keys_scanned bigint NOT NULL DEFAULT 0,
+  -- A process killed between an UNLINK and this leaves its last pipeline uncounted; the chunks have it.
+  keys_deleted bigint NOT NULL DEFAULT 0,
+  -- Of tenants that were created while their keys went.
+  keys_put_back bigint NOT NULL DEFAULT 0,
+  started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  ended_at timestamptz
+);
+CREATE UNIQUE INDEX orphan_run_open ON tenant_purge.orphan_run (redis_identity) WHERE ended_at IS NULL;
+
+-- Keys of one pipeline of such a run. Committed before they are unlinked.
+CREATE TABLE tenant_purge.orphan_chunk (
+  run_id uuid NOT NULL REFERENCES tenant_purge.orphan_run,
+  seq bigint GENERATED ALWAYS AS IDENTITY,
+  segment text NOT NULL,
+  byte_offset bigint NOT NULL,
+  byte_length bigint NOT NULL,
+  raw_bytes bigint NOT NULL,
+  keys bigint NOT NULL,
+  sha256 text NOT NULL,
+  chain text NOT NULL,
+  PRIMARY KEY (run_id, segment, byte_offset)
+);
+
 INSERT INTO tenant_purge.transition (from_status, to_status, cause) VALUES
 ${TRANSITIONS_0007.map((edge) => `  (${edge.map((text) => `'${text}'`).join(', ')})`).join(',\n')};
 `;

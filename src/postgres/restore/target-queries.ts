@@ -141,11 +141,13 @@ export interface SequenceRow {
   readonly table_oid: string;
   readonly sequence: string;
   readonly column: string;
+  readonly readable: boolean;
 }
 
 /** Owned by a column, its identity's, or called by its default. */
 export const SEQUENCES = `with ${ASKED}
-  select distinct table_oid, format('%I.%I', s.nspname, c.relname) as sequence, attname as column
+  select distinct table_oid, format('%I.%I', s.nspname, c.relname) as sequence, attname as column,
+    has_sequence_privilege(c.oid, 'SELECT') as readable
   from (
     select n.oid::text as table_oid, d.objid as sequence, a.attname::text as attname
     from named n join pg_depend d on d.refclassid = 'pg_class'::regclass and d.refobjid = n.oid

@@ -26,11 +26,19 @@ export interface TargetTable {
   readonly missingPrivileges: readonly string[];
   /** `reltuples` of all leaves; -1 where unknown. */
   readonly estimatedRows: number;
-  readonly sequences: readonly { readonly sequence: string; readonly column: string }[];
+  readonly sequences: readonly TargetSequence[];
   /** Of a partitioned table: what each leaf takes, as SQL over its columns; null for an ordinary one. */
   readonly leafConditions: readonly string[] | null;
   /** Columns that decide on the partition; null where an expression does. */
   readonly partitionColumns: readonly string[] | null;
+}
+
+/** Owned by a column, or called by its default. */
+export interface TargetSequence {
+  readonly sequence: string;
+  readonly column: string;
+  /** The role may see where it stands. */
+  readonly readable: boolean;
 }
 
 export interface TargetColumn {

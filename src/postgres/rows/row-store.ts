@@ -237,7 +237,7 @@ export class RowStore {
           changed.layoutDigest,
           partFacts(transaction, changed.done),
         );
-        if (archived !== undefined) await this.#failpoints.archiveWritten();
+        if ((archived?.length ?? 0) > 0) await this.#failpoints.archiveWritten();
         const text = [...(archived ?? []), ...closing, 'COMMIT'].join(';\n');
         await client.query({ text, query_timeout } as pg.QueryConfig);
         return { rows, durationMs: performance.now() - startedAt };

@@ -382,12 +382,14 @@ describe('What stands in the way of a restore is found before anything is change
       expect(brief(error?.details['conflicts'] as Conflict[])).toEqual([
         ['ROW_SECURITY', 'public.posts', null, 1],
         ['PRIVILEGE', 'public.visits', 'INSERT', 1],
+        ['PRIVILEGE', 'public.people', 'SELECT on sequence public.people_id_seq', 1],
       ]);
       // The way in is another role's, the database is the purge's own.
       await sql(
         pool,
         `grant insert on public.visits to ${role}; alter table public.posts disable row level security;
-         grant usage on all sequences in schema tenant_purge to ${role}`,
+         grant usage on all sequences in schema tenant_purge to ${role};
+         grant select on all sequences in schema public to ${role}`,
       );
       expect(await restoring.restore(restoring.purged, { into: url.href })).toMatchObject({
         outcome: 'restored',
