@@ -5,8 +5,8 @@
 --   psql "$ADMIN_URL" -c '\password tenant_purge'
 --   DATABASE_URL=postgres://tenant_purge:…@host/app tenant-purge doctor
 --
--- The role may read, update and delete rows of the application, and nothing else: no INSERT, no
--- TRUNCATE, no DDL outside its own schema. Row security applies to it and would hide rows from a
+-- The role may read, update and delete rows of the application, and nothing else: no INSERT (restore
+-- needs it: restore-role.sql), no TRUNCATE, no DDL outside its own schema. Row security applies to it and would hide rows from a
 -- purge: where tables have policies, a superuser adds ALTER ROLE tenant_purge BYPASSRLS.
 
 DO $$
@@ -30,6 +30,9 @@ BEGIN
   END IF;
   IF to_regclass('tenant_purge.tuning') IS NOT NULL THEN
     GRANT DELETE ON tenant_purge.tuning, tenant_purge.throttled TO tenant_purge;
+  END IF;
+  IF to_regclass('tenant_purge.restore_skip') IS NOT NULL THEN
+    GRANT DELETE ON tenant_purge.restore_skip, tenant_purge.restore_done TO tenant_purge;
   END IF;
 END $$;
 

@@ -5,7 +5,7 @@ import type { OrphanRun, OrphanRunStore } from '../../postgres/ledger/orphan-run
 import type { DumpedKey, KeepKeys, OwnedKeys } from '../../redis/archive-keys.ts';
 import { toKeyBytes } from '../../redis/byte-text.ts';
 import type { PassPage } from '../../redis/keyspace-pass.ts';
-import type { KeyToRestore } from '../../redis/restore-keys.ts';
+import type { KeyState, KeyToRestore } from '../../redis/restore-keys.ts';
 import type { Failpoint } from '../failpoints.ts';
 import { type FindParts, type OrphanKey, orphansOfPage } from './find-orphans.ts';
 import { judgeIds } from './judge.ts';
@@ -27,6 +27,7 @@ export interface DeleteParts extends FindParts {
     owned: readonly OwnedKeys<string>[],
     keep: KeepKeys<string>,
   ) => Promise<ReadonlyMap<string, number>>;
+  readonly look: (keys: readonly KeyToRestore[]) => Promise<readonly KeyState[]>;
   /** Leaves keys alone that are there. */
   readonly putBack: (keys: readonly KeyToRestore[]) => Promise<{ readonly restored: number }>;
   readonly failpoint: Failpoint;
@@ -121,11 +122,12 @@ class DeletingPass {
   /** @returns false where a stop was asked for */
   async run(): Promise<boolean> {
     const { run, templates, signal, confirmed } = this.#request;
+    const isStopped = (): boolean => signal?.aborted === true;
     // A cursor speaks for the templates that it was reached with.
     const isSame = JSON.stringify(run.templates) === JSON.stringify(templates);
     let pages = 0;
     for await (const page of this.#parts.pages(isSame ? run : null)) {
-      if (signal?.aborted === true) return false;
+      if (isStopped()) return false;
       this.#scanned += page.keys.length;
       for (const orphan of await orphansOfPage(this.#parts, page.keys, this.tally)) {
         if (confirmed.has(orphan.id)) this.#waiting.push(orphan);
@@ -136,8 +138,9 @@ class DeletingPass {
       if (!isFull && page.cursor !== '0') continue;
       pages = 0;
       while (this.#waiting.length > 0) {
-        if (signal?.aborted === true) return false;
-        if (!(await this.#handle(this.#waiting.splice(0, PIPELINE_KEYS)))) return false;
+        if (isStopped() || !(await this.#handle(this.#waiting.splice(0, PIPELINE_KEYS)))) {
+          return false;
+        }
       }
       await this.#book(page);
     }
@@ -153,8 +156,10 @@ class DeletingPass {
       // Before the pipeline: a stop must not wait for an application's transaction.
       await this.#parts.settleWriters(WRITERS_WAIT_MS);
       const pipeline = await runs.enterPipeline(run);
-      if (pipeline.kind === 'stopped') return false;
-      if (pipeline.kind === 'lost') throw lostRun(run);
+      if (pipeline.kind !== 'open') {
+        if (pipeline.kind === 'lost') throw lostRun(run);
+        return false;
+      }
       try {
         await failpoint('before-unlink');
         await this.#unlink(left);
@@ -174,16 +179,20 @@ class DeletingPass {
     const ids = owned.map(({ id }) => id);
     /** The last dump of each key: what went. */
     const dumps = new Map<string, DumpedKey<string>>();
-    const gone = await this.#parts.archiveAndUnlink(owned, async (dumped) => {
-      await this.#archive.keep(dumped);
-      await this.#parts.failpoint('keys-archived');
-      for (const one of dumped) dumps.set(one.key.toString('latin1'), one);
-      const verdicts = await judgeIds(this.#parts, ids);
-      if (ids.some((id) => verdicts.get(id) !== 'orphan')) throw new NotOrphans(verdicts);
-    });
-    for (const count of gone.values()) this.deleted += count;
-    for (const { id, key } of keys) if (dumps.has(key)) this.tally.orphan(id);
-    await this.#restoreNewcomers(ids, dumps);
+    try {
+      const gone = await this.#parts.archiveAndUnlink(owned, async (dumped) => {
+        await this.#archive.keep(dumped);
+        await this.#parts.failpoint('keys-archived');
+        for (const one of dumped) dumps.set(one.key.toString('latin1'), one);
+        const verdicts = await judgeIds(this.#parts, ids);
+        if (ids.some((id) => verdicts.get(id) !== 'orphan')) throw new NotOrphans(verdicts);
+      });
+      for (const count of gone.values()) this.deleted += count;
+      for (const { id, key } of keys) if (dumps.has(key)) this.tally.orphan(id);
+    } finally {
+      // Also where it ended early: keys that rested went before those that had to be tried again.
+      await this.#restoreNewcomers(ids, dumps);
+    }
   }
 
   /** A tenant that was created between the last look and the unlink gets its keys back. */
@@ -192,10 +201,11 @@ class DeletingPass {
     dumps: ReadonlyMap<string, DumpedKey<string>>,
   ): Promise<void> {
     const verdicts = await judgeIds(this.#parts, ids);
-    const newcomers = [...dumps.values()].filter(({ id }) => verdicts.get(id) !== 'orphan');
-    if (newcomers.length === 0) return;
-    const { restored } = await this.#parts.putBack(newcomers);
-    this.putBack += restored;
+    const theirs = [...dumps.values()].filter(({ id }) => verdicts.get(id) !== 'orphan');
+    if (theirs.length === 0) return;
+    const states = await this.#parts.look(theirs);
+    const absent = theirs.filter((_, at) => states[at] === 'absent');
+    this.putBack += (await this.#parts.putBack(absent)).restored;
   }
 
   #without(

@@ -101,7 +101,7 @@ async function* pipelinesOf(
   for await (const some of lines) {
     for (const line of some) {
       const { key, dump, expiresAt } = JSON.parse(line.toString('utf8')) as ArchivedKey;
-      const mark = createHash('sha256').update(key).digest('latin1').slice(0, 16);
+      const mark = createHash('sha256').update(key).digest().toString('latin1', 0, 16);
       if (seen.has(mark)) continue;
       seen.add(mark);
       pipeline.push({
