@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import { Client } from 'pg';
+import type { Client } from 'pg';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import type { ConfigInput } from '../../src/config/schema.ts';
 import { enqueue, environmentOf, prepare, waitUntilCompleted, withActor } from './campaign.ts';
@@ -23,6 +23,7 @@ import {
   WHALE_ID,
   type WhaleSize,
 } from './whale-application.ts';
+import { withClient } from './with-client.ts';
 
 const WANTED = 0.7;
 const RSS_MAX_MIB = 300;
@@ -202,17 +203,4 @@ async function requireBack(client: Client, size: WhaleSize): Promise<void> {
   const now = await measureWhale(client);
   if (now.rows === size.rows && now.whaleRows === size.whaleRows) return;
   throw new Error(`A side left ${now.rows} rows instead of ${size.rows}.`);
-}
-
-async function withClient<Result>(
-  url: string,
-  use: (client: Client) => Promise<Result>,
-): Promise<Result> {
-  const client = new Client(url);
-  await client.connect();
-  try {
-    return await use(client);
-  } finally {
-    await client.end();
-  }
 }

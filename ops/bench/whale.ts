@@ -1,4 +1,4 @@
-import { Client } from 'pg';
+import type { Client } from 'pg';
 import type { ConfigInput } from '../../src/config/schema.ts';
 import { compareCompression, withArchiveFolder } from './archive-folder.ts';
 import {
@@ -23,6 +23,7 @@ import {
   WHALE_ID,
   type WhaleSize,
 } from './whale-application.ts';
+import { withClient } from './with-client.ts';
 
 const WANTED = { plain: 1, archived: 0.6 } as const;
 const RSS_MAX_MIB = { plain: 250, archived: 300 } as const;
@@ -269,16 +270,3 @@ function requirePromisedSize({ whaleRows, rows, rowBytes }: WhaleSize): void {
 
 const secondsOf = (runs: readonly { readonly seconds: number }[]): number[] =>
   runs.map(({ seconds }) => seconds);
-
-async function withClient<Result>(
-  url: string,
-  use: (client: Client) => Promise<Result>,
-): Promise<Result> {
-  const client = new Client(url);
-  await client.connect();
-  try {
-    return await use(client);
-  } finally {
-    await client.end();
-  }
-}

@@ -11,6 +11,7 @@ import { enqueue } from './commands/enqueue.ts';
 import { plan } from './commands/plan.ts';
 import { prevention } from './commands/prevention.ts';
 import { reconcile } from './commands/reconcile.ts';
+import { redis } from './commands/redis.ts';
 import { restore } from './commands/restore.ts';
 import { status } from './commands/status.ts';
 import { cancel, pause, resume } from './commands/stop.ts';
@@ -32,6 +33,7 @@ const COMMANDS = [
   restore,
   archive,
   diagnose,
+  redis,
   reconcile,
   doctor,
   prevention,

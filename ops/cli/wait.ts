@@ -1,8 +1,8 @@
-import { SingleBar } from 'cli-progress';
 import type { CampaignId } from '../../src/domain/ids.ts';
 import { isLive, type PurgeStatus } from '../../src/domain/purge.ts';
 import type { PurgeStore, StatusCount } from '../../src/postgres/ledger/purges.ts';
 import type { Session } from './command.ts';
+import { makeBar } from './output/bar.ts';
 import { formatNumber } from './output/text.ts';
 
 const LOOK_EVERY_MS = 500;
@@ -92,17 +92,7 @@ function makeDisplay(session: Session): Display {
 }
 
 function barDisplay(session: Session): Display {
-  const bar = new SingleBar({
-    stream: session.io.stderr,
-    format: ' {bar} {percentage}% | {rows} rows | {tenants} tenants | {rate} rows/s',
-    barsize: 24,
-    barCompleteChar: '█',
-    barIncompleteChar: '░',
-    hideCursor: true,
-    clearOnComplete: false,
-    linewrap: false,
-    emptyOnZero: true,
-  });
+  const bar = makeBar(session, '{rows} rows | {tenants} tenants | {rate} rows/s');
   const rate = makeRate();
   let started = false;
   return {

@@ -73,5 +73,5 @@ function textSpelling(
   if (text === '' || text.includes('\0')) return 'none';
   if (Buffer.byteLength(text) > TEXT_BYTES_MAX) return 'none';
   if (padded && text.endsWith(' ')) return 'other';
-  return charactersMax === null || [...text].length <= charactersMax ? 'exact' : 'none';
+  return charactersMax === null || Array.from(text).length <= charactersMax ? 'exact' : 'none';
 }

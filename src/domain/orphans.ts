@@ -85,10 +85,14 @@ export interface OrphanRestore {
   readonly expired: number;
 }
 
+/** An id that reads well in a phrase, and is safe to show and to quote: it came out of a key. */
+const PLAIN_ID = /^[\w.:-]{1,64}$/;
+
 /** The phrase for deleting keys of these tenants. */
 export function orphansPhrase(tenantIds: readonly string[]): string {
   const [first] = tenantIds;
-  return tenantIds.length === 1 && first !== undefined
-    ? `DELETE KEYS OF ${first}`
-    : `DELETE KEYS OF ${tenantIds.length} TENANTS`;
+  if (tenantIds.length !== 1 || first === undefined) {
+    return `DELETE KEYS OF ${tenantIds.length} TENANTS`;
+  }
+  return PLAIN_ID.test(first) ? `DELETE KEYS OF ${first}` : 'DELETE KEYS OF 1 TENANT';
 }

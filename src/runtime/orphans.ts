@@ -13,6 +13,7 @@ import {
 import { type FindParts, findOrphans } from '../engine/orphans/find-orphans.ts';
 import { restoreOrphans } from '../engine/orphans/restore-orphans.ts';
 import { inTransaction, READ_ONLY } from '../postgres/database.ts';
+import { CampaignStore } from '../postgres/ledger/campaigns.ts';
 import { type OrphanClaim, OrphanRunStore } from '../postgres/ledger/orphan-runs.ts';
 import { ledgerVersion, migrateLedger } from '../postgres/migrate.ts';
 import { readPlan } from '../postgres/read-plan.ts';
@@ -58,7 +59,8 @@ export async function lookForOrphans(
   const { config, database, redis } = observer;
   if (config.redis.keys.length === 0) {
     throw new PurgeError('CONFIG_INVALID', 'redis.keys has no key template.', {
-      remedy: 'Name in redis.keys how keys have the id of their tenant, e.g. "tenant:{tenantId}:*".',
+      remedy:
+        'Name in redis.keys how keys have the id of their tenant, e.g. "tenant:{tenantId}:*".',
     });
   }
   const { tenant } = await inTransaction(database.pool, READ_ONLY, (client) =>
@@ -98,7 +100,7 @@ export async function lookForOrphans(
         holder: processIdentity(),
         operator: options.operator,
         tenantTable: tenant.table,
-        redisIdentity: await plantRedisIdentity(redis, randomUUID()),
+        redisIdentity: await plantRedisIdentity(redis, await lostIdentity(observer)),
         redisEndpoint: observer.whereabouts.redisEndpoint,
         templates: config.redis.keys,
         place,
@@ -157,6 +159,12 @@ export async function restoreOrphanRun(
     run,
     { ...options, leaseMs: LEASE_MS },
   );
+}
+
+/** A flushed Redis gets the identity back by which campaigns know it. */
+async function lostIdentity({ database, whereabouts }: Observer): Promise<string> {
+  const latest = await new CampaignStore(database).latest();
+  return latest?.redisEndpoint === whereabouts.redisEndpoint ? latest.redisIdentity : randomUUID();
 }
 
 /** A process that was killed is only silent: its run is waited for as long as it may be alive. */

@@ -87,6 +87,10 @@ create table chaos.written (
 );
 `;
 
+/** Whether the key is one of this tenant's. */
+export const isKeyOf = (tenantId: string, key: string): boolean =>
+  key === `ratelimit:${tenantId}` || key.startsWith(`tenant:${tenantId}:`);
+
 /** Builds the application in an empty database: one of everything that a purge meets. */
 export async function buildApplication(
   url: string,

@@ -132,6 +132,42 @@ export function auditRows(
   return problems;
 }
 
+/** What is wrong once the purge of one tenant was undone: it has what it had, all others what they have. */
+export function compareRestored(
+  tenantId: string,
+  seen: {
+    readonly before: Holdings;
+    /** After the purges, before the restore. */
+    readonly after: Holdings;
+    readonly restored: Holdings;
+    readonly written: ReadonlyMap<string, number>;
+  },
+): string[] {
+  const problems: string[] = [];
+  for (const { relation } of CHAOS_TABLES) {
+    const [before, after, restored] = [seen.before, seen.after, seen.restored].map(
+      (holdings) => holdings.get(relation) ?? new Map<string, Holding>(),
+    );
+    for (const owner of new Set([...(restored?.keys() ?? []), ...(before?.keys() ?? [])])) {
+      const found = restored?.get(owner) ?? NOTHING;
+      const expected =
+        owner === tenantId
+          ? {
+              ...(before?.get(owner) ?? NOTHING),
+              late: seen.written.get(`${relation} ${owner}`) ?? 0,
+            }
+          : (after?.get(owner) ?? NOTHING);
+      if (shown(found) === shown(expected)) continue;
+      const whose = owner === '' ? 'nobody' : owner;
+      problems.push(`${relation}: ${shown(found)} of ${whose}, ${shown(expected)} expected`);
+    }
+  }
+  return problems;
+}
+
+const shown = ({ rows, late, digest }: Holding): string =>
+  `${rows} rows (${digest}) and ${late} late ones`;
+
 function goneFrom(name: string, owner: string, seen: Parameters<typeof auditRows>[1]): number {
   let gone = 0;
   for (const { relation, ledgerName } of CHAOS_TABLES) {

@@ -1,11 +1,25 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RoundPlan } from './round-plan.ts';
 import type { Stage } from './stage.ts';
 
-const LEDGER_TABLES = ['purge', 'event', 'batch', 'checkpoint', 'sweep', 'control'];
+const LEDGER_TABLES = [
+  'purge',
+  'event',
+  'batch',
+  'checkpoint',
+  'sweep',
+  'control',
+  'archive',
+  'archive_layout',
+  'archive_chunk',
+  'archive_keys',
+  'archive_sweep',
+  'restore',
+  'restore_done',
+];
 
-/** Leaves all that tells what happened in a failed round: plan, notes, logs, ledger, queue. */
+/** Leaves all that tells what happened in a failed round: plan, notes, logs, ledger, archives, queue. */
 export async function gatherEvidence(
   folder: string,
   stage: Stage,
@@ -28,6 +42,9 @@ export async function gatherEvidence(
       `select to_jsonb(t)::text as line from tenant_purge.${table} t`,
     );
     write(`${table}.jsonl`, `${rows.map(({ line }) => line).join('\n')}\n`);
+  }
+  if (existsSync(stage.archiveDir)) {
+    cpSync(stage.archiveDir, join(folder, 'archive'), { recursive: true });
   }
   const keys = (await stage.redis.keys('bull:*')).sort();
   write('queue-keys.txt', `${keys.join('\n')}\n`);

@@ -114,12 +114,15 @@ export class Fleet {
     return this.#seats[member.seat]?.environment ?? {};
   }
 
-  /** A command line of an operator. */
-  async command(argv: readonly string[]): Promise<CommandResult> {
+  /** A command line of an operator; `environment` over that of the round. */
+  async command(
+    argv: readonly string[],
+    environment: Readonly<Record<string, string>> = {},
+  ): Promise<CommandResult> {
     const { programs, folder } = this.#place;
     const child = spawn(process.execPath, ['--import', programs.preload, programs.cli, ...argv], {
       cwd: folder,
-      env: { ...this.#environment({}), LOG_LEVEL: 'warn' },
+      env: { ...this.#environment(environment), LOG_LEVEL: 'warn' },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
     const text = { stdout: '', stderr: '' };

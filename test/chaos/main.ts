@@ -117,6 +117,14 @@ function describe(result: RoundResult): string {
       .map(([status, purges]) => `${purges} ${status}`)
       .join(' '),
     `${takeovers} takeovers`,
+    describeArchive(result),
     faults.map((fault) => (late.includes(fault) ? `(${fault})` : fault)).join(', '),
   ].join('  ');
+}
+
+function describeArchive({ archived, restored, rowsRestored }: RoundResult): string {
+  if (!archived) return 'no archive';
+  return restored === null
+    ? 'archived'
+    : `archived, ${rowsRestored} rows of one ${restored} restored`;
 }

@@ -13,6 +13,11 @@ const roundResultSchema = z.object({
   statuses: z.record(z.string(), z.number()),
   rows: z.number(),
   takeovers: z.number(),
+  /** Whether its purges archived. Absent in files of before. */
+  archived: z.boolean().default(false),
+  /** How the purge had ended that was then restored; null: none was. */
+  restored: z.string().nullable().default(null),
+  rowsRestored: z.number().default(0),
   durationMs: z.number(),
 });
 

@@ -23,10 +23,16 @@ export interface RoundPlan {
   readonly smallPurgeRows: number;
   readonly redisWaitMs: number;
   readonly faults: readonly PlannedFault[];
+  /** Whether its purges archive; and what then decides which of them is restored. */
+  readonly archives: boolean;
+  readonly restoreSeed: number;
 }
 
 const CLOCKS_APART_MS = 60_000;
 const LAST_MOMENT = 0.9;
+const ARCHIVING_SHARE = 2 / 3;
+/** Drawn apart, so that everything else of a round is what it was before rounds archived. */
+const ARCHIVE_SALT = 0x41524348;
 
 export function planRound(seed: number, round: number, only: FaultKind | null): RoundPlan {
   const draw = new Draw(seedOfRound(seed, round));
@@ -55,6 +61,7 @@ export function planRound(seed: number, round: number, only: FaultKind | null): 
       seed: draw.seed(),
     }),
   );
+  const archiveDraw = new Draw(seedOfRound(seed, round) ^ ARCHIVE_SALT);
   const clocksApart = faults.some(({ kind }) => kind === 'clocks-apart');
   return {
     seed,
@@ -70,6 +77,8 @@ export function planRound(seed: number, round: number, only: FaultKind | null): 
     smallPurgeRows,
     redisWaitMs,
     faults,
+    archives: archiveDraw.chance(ARCHIVING_SHARE),
+    restoreSeed: archiveDraw.seed(),
   };
 }
 

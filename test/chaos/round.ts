@@ -2,8 +2,11 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { redisChecksum } from '../support/catalogue-checksum.ts';
 import { until } from '../support/until.ts';
+import { isKeyOf } from './application.ts';
+import { auditArchives, type Keys } from './audit-archive.ts';
 import { auditLedger } from './audit-ledger.ts';
 import { findOrphans, findSessions } from './audit-processes.ts';
+import { auditRestore, type RestoreAudit } from './audit-restore.ts';
 import {
   auditRows,
   findChanged,
@@ -17,6 +20,7 @@ import { auditShown } from './audit-shown.ts';
 import { auditStatuses } from './audit-statuses.ts';
 import { gatherEvidence } from './evidence.ts';
 import { inject } from './faults/inject.ts';
+import type { FaultKind } from './faults/kinds.ts';
 import type { Programs } from './programs.ts';
 import type { RoundResult } from './progress-file.ts';
 import type { PlannedFault, RoundPlan } from './round-plan.ts';
@@ -39,6 +43,8 @@ export type RoundOutcome = Omit<RoundResult, 'seed' | 'round' | 'only' | 'faults
 /** A fault is not waited for any longer while no row goes. */
 const STANDSTILL_MAX_MS = 4_000;
 const LOOK_EVERY_MS = 40;
+/** With these keys of tenants go that nobody has archived. */
+const LOSES_KEYS: readonly FaultKind[] = ['redis-flush', 'redis-crash'];
 
 /** Builds an application, purges it under the plan's faults, and audits what is left. */
 export async function runRound(plan: RoundPlan, parts: RoundParts): Promise<RoundOutcome> {
@@ -62,7 +68,7 @@ export async function runRound(plan: RoundPlan, parts: RoundParts): Promise<Roun
     await Promise.all(faults);
     problems.push(...(await untilEnded(stage, parts.limitMs)));
     if (problems.length === 0) problems.push(...(await auditShown(stage)));
-    end = await audit(stage, before);
+    end = await audit(stage, before, problems);
     problems.push(...end.problems);
     if (problems.length > 0) {
       const folder = join(parts.evidenceFolder, `seed-${plan.seed}-round-${plan.round}`);
@@ -79,13 +85,16 @@ export async function runRound(plan: RoundPlan, parts: RoundParts): Promise<Roun
     statuses: end.statuses,
     rows: end.rows,
     takeovers: end.takeovers,
+    archived: plan.archives,
+    restored: end.restore?.restored ?? null,
+    rowsRestored: end.restore?.rowsRestored ?? 0,
     durationMs: Math.round(performance.now() - startedAt),
   };
 }
 
 interface Before {
   readonly holdings: Holdings;
-  readonly keys: ReadonlyMap<string, string>;
+  readonly keys: Keys;
   readonly doomedRows: number;
 }
 
@@ -97,7 +106,7 @@ async function remember({ pool, redis }: Scene, plan: RoundPlan): Promise<Before
   for (const owners of holdings.values()) {
     for (const id of doomed) doomedRows += owners.get(id)?.rows ?? 0;
   }
-  return { holdings, keys: await redisChecksum(redis, { except: doomed }), doomedRows };
+  return { holdings, keys: await redisChecksum(redis, { except: [] }), doomedRows };
 }
 
 /** The fleet starts beside the command, as it may. Gives the campaign. */
@@ -113,8 +122,9 @@ async function enqueue(scene: Scene, plan: RoundPlan): Promise<string> {
     });
   }
   const kept = plan.tenants.filter(({ kept: isKept }) => isKept).map(({ id }) => id);
-  const phrase = `DELETE ${plan.tenants.length - kept.length} TENANTS FOREVER`;
-  const asked = ['enqueue', '--all-except', ...kept, '--no-archive', '--confirm', phrase, '--json'];
+  const phrase = `DELETE ${plan.tenants.length - kept.length} TENANTS`;
+  const confirmed = plan.archives ? [phrase] : [`${phrase} FOREVER`, '--no-archive'];
+  const asked = ['enqueue', '--all-except', ...kept, '--json', '--confirm', ...confirmed];
   const { exitCode, stdout, stderr } = await scene.fleet.command(asked);
   if (exitCode !== 0) throw new Error(`enqueue ended with ${exitCode}:\n${stdout}\n${stderr}`);
   const { campaignId } = JSON.parse(stdout) as { readonly campaignId: string };
@@ -178,11 +188,14 @@ async function untilEnded(stage: Stage, limitMs: number): Promise<string[]> {
 async function audit(
   stage: Stage & Scene,
   before: Before,
+  earlier: readonly string[],
 ): Promise<{
   problems: string[];
   statuses: Readonly<Record<string, number>>;
   rows: number;
   takeovers: number;
+  /** Null where nothing was restored, for want of an archive or because something is wrong already. */
+  restore: RestoreAudit | null;
 }> {
   await endFleet(stage);
   const { pool, redis, plan } = stage;
@@ -199,15 +212,29 @@ async function audit(
   const ends = await auditStatuses(pool, redis, plan.tenants, after);
   problems.push(...ends.problems);
   const doomed = plan.tenants.filter(({ kept }) => !kept).map(({ id }) => id);
-  const keys = await redisChecksum(redis, { except: doomed });
+  const keys = await redisChecksum(redis, { except: [] });
   for (const key of new Set([...keys.keys(), ...before.keys.keys()])) {
+    if (doomed.some((id) => isKeyOf(id, key))) continue;
     if (keys.get(key) !== before.keys.get(key)) problems.push(`the key ${key} is not as it was`);
   }
+  const seen = {
+    before: before.holdings,
+    after,
+    written,
+    keysBefore: before.keys,
+    keysAfter: keys,
+    keysLostTo: plan.faults.find(({ kind }) => LOSES_KEYS.includes(kind))?.kind ?? null,
+  };
+  if (plan.archives) problems.push(...(await auditArchives({ ...stage, ...seen })));
   const { rows } = await pool.query(
     'select coalesce(sum(fence - 1), 0)::int as n from tenant_purge.purge where fence > 0',
   );
+  const isSound = earlier.length === 0 && problems.length === 0;
+  const restore = plan.archives && isSound ? await auditRestore(stage, seen) : null;
+  problems.push(...(restore?.problems ?? []));
   return {
     problems,
+    restore,
     statuses: ends.statuses,
     rows: [...booked.values()].reduce((sum, one) => sum + one, 0),
     takeovers: rows[0]?.n ?? 0,

@@ -57,5 +57,8 @@ const notCarriedOut = (error: unknown): RoundOutcome => ({
   statuses: {},
   rows: 0,
   takeovers: 0,
+  archived: false,
+  restored: null,
+  rowsRestored: 0,
   durationMs: 0,
 });

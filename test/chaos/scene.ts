@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { Client, Pool } from 'pg';
@@ -17,6 +18,8 @@ const FLEET_CLOSE_MAX_MS = 20_000;
 /** A stage before anything is enqueued, with what only its builder needs. */
 export type Scene = Omit<Stage, 'campaignId'> & {
   readonly database: string;
+  /** Of this round alone; it goes with the round. */
+  readonly folder: string;
   readonly mark: string;
   readonly notes: readonly string[];
 };
@@ -47,10 +50,12 @@ export async function setUp(
   const postgresProxies = await Promise.all(
     Array.from({ length: plan.workers }, () => TcpProxy.open(servers.postgresPort)),
   );
+  const folder = join(servers.folder, mark);
+  const archiveDir = join(folder, 'archive');
   const fleet = new Fleet({
     programs,
-    folder: join(servers.folder, mark),
-    configuration: configurationOf(plan),
+    folder,
+    configuration: { ...configurationOf(plan), archive: { dir: archiveDir } },
     environment: {
       DATABASE_URL: databaseUrl,
       REDIS_URL: servers.redisUrl(redisProxy.port),
@@ -70,6 +75,7 @@ export async function setUp(
     servers,
     fleet,
     databaseUrl,
+    archiveDir,
     postgresProxies,
     redisProxy,
     pool,
@@ -77,6 +83,7 @@ export async function setUp(
     note,
     notes,
     database,
+    folder,
     mark,
   };
 }
@@ -105,6 +112,7 @@ export async function tearDown(scene: Scene): Promise<void> {
   await endFleet(scene);
   scene.redis.disconnect();
   await scene.pool.end();
+  rmSync(scene.folder, { recursive: true, force: true });
   await asAdmin(scene.servers, `drop database if exists ${scene.database} with (force)`);
 }
 

@@ -11,6 +11,8 @@ export interface Stage {
   readonly servers: ChaosServers;
   readonly fleet: Fleet;
   readonly databaseUrl: string;
+  /** The round's own folder of archives; there only where the round archives. */
+  readonly archiveDir: string;
   /** Between each seat and PostgreSQL. */
   readonly postgresProxies: readonly TcpProxy[];
   /** Between every process and Redis. */

@@ -18,7 +18,11 @@ export function renderSummary(results: readonly RoundResult[]): string {
   table.push(['all', ...figures(results, null)]);
   const rows = sum(results.map((one) => one.rows));
   const takeovers = sum(results.map((one) => one.takeovers));
-  const lines = [table.toString(), `${rows} rows deleted, ${takeovers} takeovers.`];
+  const lines = [
+    table.toString(),
+    `${rows} rows deleted, ${takeovers} takeovers.`,
+    describeArchives(results),
+  ];
   for (const result of results.filter(({ passed }) => !passed)) lines.push(renderFailure(result));
   return lines.join('\n');
 }
@@ -31,6 +35,19 @@ export function renderFailure(result: RoundResult): string {
     ...result.problems.map((problem) => `  ${problem.replaceAll('\n', '\n    ')}`),
     `  again: ${replayCommand(result, only)}`,
   ].join('\n');
+}
+
+function describeArchives(results: readonly RoundResult[]): string {
+  const restored = results.flatMap((one) => one.restored ?? []);
+  const counts = [...new Set(restored)].sort().map((status) => {
+    const purges = restored.filter((one) => one === status).length;
+    return `${purges} ${status}`;
+  });
+  const rows = sum(results.map((one) => one.rowsRestored));
+  return [
+    `${results.filter(({ archived }) => archived).length} rounds archived`,
+    `${restored.length} purges restored${counts.length === 0 ? '' : ` (${counts.join(', ')})`} with ${rows} rows.`,
+  ].join(', ');
 }
 
 function figures(rounds: readonly RoundResult[], kind: string | null): string[] {

@@ -135,6 +135,9 @@ test('rounds are read back from the file they were appended to, and failed ones 
       statuses: { completed: 4 },
       rows: 10,
       takeovers: 1,
+      archived: true,
+      restored: 'completed',
+      rowsRestored: 9,
       durationMs: 5_000,
     };
     appendResult(file, { ...result, round: 2, passed: true, problems: [] });

@@ -1,8 +1,8 @@
-import { SingleBar } from 'cli-progress';
 import type { Conflict, RestoreReport } from '../../../src/domain/restore.ts';
 import type { OnRestoreState, RestoreState } from '../../../src/engine/restore/restore-progress.ts';
 import { describeConflict } from '../../../src/engine/restore/run-restore.ts';
 import type { Session } from '../command.ts';
+import { makeBar } from './bar.ts';
 import { renderTable } from './table.ts';
 import { formatNumber, plural } from './text.ts';
 
@@ -21,17 +21,7 @@ export function displayRestore(session: Session): RestoreDisplay {
 }
 
 function barDisplay(session: Session): RestoreDisplay {
-  const bar = new SingleBar({
-    stream: session.io.stderr,
-    format: ' {bar} {percentage}% | {phase} | {count} of {all} | {table}',
-    barsize: 24,
-    barCompleteChar: '█',
-    barIncompleteChar: '░',
-    hideCursor: true,
-    clearOnComplete: false,
-    linewrap: false,
-    emptyOnZero: true,
-  });
+  const bar = makeBar(session, '{phase} | {count} of {all} | {table}');
   let phase: RestoreState['phase'] | null = null;
   return {
     onState: (state) => {

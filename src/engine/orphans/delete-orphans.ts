@@ -149,7 +149,7 @@ class DeletingPass {
 
   /** @returns false where the fleet is stopped */
   async #handle(keys: readonly OrphanKey[]): Promise<boolean> {
-    const { runs, failpoint } = this.#parts;
+    const { runs } = this.#parts;
     const { run } = this.#request;
     let left = keys;
     while (left.length > 0) {
@@ -161,7 +161,6 @@ class DeletingPass {
         return false;
       }
       try {
-        await failpoint('before-unlink');
         await this.#unlink(left);
         left = [];
       } catch (error) {
@@ -186,6 +185,7 @@ class DeletingPass {
         for (const one of dumped) dumps.set(one.key.toString('latin1'), one);
         const verdicts = await judgeIds(this.#parts, ids);
         if (ids.some((id) => verdicts.get(id) !== 'orphan')) throw new NotOrphans(verdicts);
+        await this.#parts.failpoint('before-unlink');
       });
       for (const count of gone.values()) this.deleted += count;
       for (const { id, key } of keys) if (dumps.has(key)) this.tally.orphan(id);
@@ -208,10 +208,7 @@ class DeletingPass {
     this.putBack += (await this.#parts.putBack(absent)).restored;
   }
 
-  #without(
-    keys: readonly OrphanKey[],
-    verdicts: ReadonlyMap<string, OrphanVerdict>,
-  ): OrphanKey[] {
+  #without(keys: readonly OrphanKey[], verdicts: ReadonlyMap<string, OrphanVerdict>): OrphanKey[] {
     return keys.filter(({ id, key }) => {
       const verdict = verdicts.get(id);
       if (verdict === undefined || verdict === 'orphan') return true;

@@ -1,9 +1,4 @@
-import type {
-  Doubt,
-  OrphanFindings,
-  OrphanVerdict,
-  SkipReason,
-} from '../../domain/orphans.ts';
+import type { Doubt, OrphanFindings, OrphanVerdict, SkipReason } from '../../domain/orphans.ts';
 
 /** Tenants whose keys one run takes, and whose counts are held: about 15 MB of ids. */
 export const TENANTS_MAX = 100_000;
@@ -89,9 +84,7 @@ export class OrphanTally {
   findings(): OrphanFindings {
     const most = [...this.#keysById]
       .map(([tenantId, keys]) => ({ tenantId, keys }))
-      .sort(
-        (left, right) => right.keys - left.keys || (left.tenantId < right.tenantId ? -1 : 1),
-      );
+      .sort((left, right) => right.keys - left.keys || (left.tenantId < right.tenantId ? -1 : 1));
     return {
       scanned: this.#scanned,
       owned: this.#owned,

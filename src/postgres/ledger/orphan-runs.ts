@@ -214,7 +214,9 @@ export class OrphanRunStore {
           keys_scanned = keys_scanned + ${step.scanned},
           keys_deleted = keys_deleted + ${step.deleted},
           keys_put_back = keys_put_back + ${step.putBack}, heartbeat_at = clock_timestamp()
-      where id = ${id} and epoch = ${epoch} and ended_at is null returning id`.execute(this.#ledger);
+      where id = ${id} and epoch = ${epoch} and ended_at is null returning id`.execute(
+      this.#ledger,
+    );
     return rows.length > 0;
   }
 
