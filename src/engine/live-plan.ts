@@ -17,6 +17,12 @@ export class LivePlan {
     this.#read = read;
   }
 
+  /** As it is now; for who is about to refuse because of one that may be a second old. */
+  afresh(): Promise<Plan> {
+    this.#current = null;
+    return this.current();
+  }
+
   /** Not older than a second. Callers that ask together share one read. */
   current(): Promise<Plan> {
     const now = performance.now();

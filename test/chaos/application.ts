@@ -103,6 +103,13 @@ export async function buildApplication(
     await client.query(MORE);
     for (const { id, rows } of tenants) {
       await addTenant(client, id, rows);
+      // Each conversation's second message answers the first: rows that refer to their own table.
+      await client.query(
+        `update public.messages m set reply_to_id = p.id
+         from public.messages p join public.conversations c on c.id = p.conversation_id
+         where c.tenant_id = $1 and m.conversation_id = c.id and p.id < m.id`,
+        [id],
+      );
       await client.query(
         `with d as (
            insert into public.documents select $1, n, 'a document' from generate_series(1, $2::int) n

@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDatabase, type TestDatabase } from '../support/postgres.ts';
+import { hasPsql } from '../support/psql.ts';
 import { type CaseResult, CaseWorld, type RunCase } from '../support/random-schema/case-world.ts';
 import { randomCases } from '../support/random-schema/cases.ts';
 import { readLines, toLines } from '../support/random-schema/database-rows.ts';
@@ -82,7 +83,7 @@ describe('the archive of the purge of a tenant of a random application', () => {
     propertyTimeoutMs(propertyRuns(RUNS * 4)),
   );
 
-  it(
+  it.runIf(hasPsql)(
     '39. brings back every row with psql and gzip alone',
     async () => {
       await eachPurged(async (_, { purge }) => {

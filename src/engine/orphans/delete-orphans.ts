@@ -44,7 +44,9 @@ export interface DeleteRequest {
 }
 
 /** Keys dumped, archived and unlinked together: what may still go after a stop was asked for. */
-const PIPELINE_KEYS = 500;
+const PIPELINE_KEYS_MAX = 1_000;
+/** So many do not wait for more: a page gives about as many, and a second pipeline for its rest costs as much. */
+const PIPELINE_KEYS_MIN = 500;
 /** Pages whose few keys wait for company; then the cursor is booked all the same. */
 const PAGES_WAITING_MAX = 16;
 const WRITERS_WAIT_MS = 10_000;
@@ -134,11 +136,11 @@ class DeletingPass {
         else this.tally.skip('not-confirmed', orphan.id);
       }
       pages += 1;
-      const isFull = this.#waiting.length >= PIPELINE_KEYS || pages >= PAGES_WAITING_MAX;
+      const isFull = this.#waiting.length >= PIPELINE_KEYS_MIN || pages >= PAGES_WAITING_MAX;
       if (!isFull && page.cursor !== '0') continue;
       pages = 0;
       while (this.#waiting.length > 0) {
-        if (isStopped() || !(await this.#handle(this.#waiting.splice(0, PIPELINE_KEYS)))) {
+        if (isStopped() || !(await this.#handle(this.#waiting.splice(0, PIPELINE_KEYS_MAX)))) {
           return false;
         }
       }

@@ -106,10 +106,10 @@ test('38. a full disk rolls the batch back and holds the purge, which goes on on
 /** Everything to the last byte. */
 function fillUp(file: string): void {
   try {
-    for (let n = 0; ; n += 1) writeFileSync(`${file}`, Buffer.alloc(1_000_000), { flag: 'a' });
+    for (;;) writeFileSync(file, Buffer.alloc(1_000_000), { flag: 'a' });
   } catch {
     try {
-      for (;;) writeFileSync(`${file}`, Buffer.alloc(512), { flag: 'a' });
+      for (;;) writeFileSync(file, Buffer.alloc(512), { flag: 'a' });
     } catch {
       return;
     }

@@ -1,4 +1,4 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -14,6 +14,7 @@ import { type ArchiveLayout, COPY_SETTINGS } from '../../../src/domain/archive.t
 import { asTableName } from '../../../src/domain/ids.ts';
 import { recordToCopyLine } from '../../../src/domain/record-text.ts';
 import { createDatabase, databaseUrlOf, type TestDatabase } from '../../support/postgres.ts';
+import { hasPsql } from '../../support/psql.ts';
 import { withFolder } from './archive-folder.ts';
 import { TORTURE_SCHEMA, TORTURE_TABLES } from './torture-schema.ts';
 import { FOLDER, manifestOf, type WrittenPart, writeBatches } from './written-archive.ts';
@@ -211,15 +212,6 @@ const purged = (test: (world: Purged) => Promise<void>): Promise<void> =>
       await database.drop();
     }
   });
-
-const hasPsql = (() => {
-  try {
-    execFileSync('psql', ['--version']);
-    return true;
-  } catch {
-    return false;
-  }
-})();
 
 describe.runIf(hasPsql)('restore.sql, run by psql', () => {
   it('puts every row and every changed reference back as it was', () =>

@@ -96,6 +96,9 @@ export class PurgeCase {
       claimRedisDatabase(),
     ]);
     const pool = new Pool({ connectionString: database.url, max: 1 });
+    // The database is dropped while the last connection still says good-bye.
+    pool.on('error', () => undefined);
+    pool.on('connect', (client) => client.on('error', () => undefined));
     const fill = { tenants: 5, rows: 3, virtual: template.virtual, ...options };
     try {
       const filled = await fillSchema(pool, template.facts, fill);

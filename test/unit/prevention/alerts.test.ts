@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { makeMetrics } from '../../../src/prevention/metrics.ts';
 
 const FILE = new URL('../../../ops/alerts/prevention.yml', import.meta.url);
@@ -14,7 +15,7 @@ interface Rule {
 }
 
 describe('The alert rules', () => {
-  const document = parseYaml(readFileSync(FILE, 'utf8')) as {
+  const document = parse(readFileSync(FILE, 'utf8')) as {
     groups: { name: string; rules: Rule[] }[];
   };
   const rules = document.groups.flatMap((group) => group.rules);
@@ -75,49 +76,3 @@ describe('The alert rules', () => {
     expect(exposed).toContain('tenant_purge_prevention_checks_total{outcome="refused"} 0');
   });
 });
-
-/**
- * The part of YAML that the file may use, and nothing else: maps and lists by indentation, plain and
- * double-quoted scalars, whole-line comments. Whatever else stands there is an error.
- */
-function parseYaml(source: string): unknown {
-  const lines = source
-    .split('\n')
-    .filter((line) => line.trim() !== '' && !line.trim().startsWith('#'))
-    // `- key: value` is a map, indented by two, that begins an entry.
-    .flatMap((line) => {
-      const [, indent = '', rest] = /^( *)- (.*)$/.exec(line) ?? [];
-      return rest === undefined ? [line] : [`${indent}-`, `${indent}  ${rest}`];
-    })
-    .map((line) => ({ indent: line.length - line.trimStart().length, text: line.trim() }));
-  let at = 0;
-  const readBlock = (indent: number): unknown => {
-    if (lines[at]?.text === '-') {
-      const list: unknown[] = [];
-      while (lines[at]?.indent === indent && lines[at]?.text === '-') {
-        at += 1;
-        list.push(readBlock(indent + 2));
-      }
-      return list;
-    }
-    const map: Record<string, unknown> = {};
-    for (let line = lines[at]; line !== undefined && line.indent === indent; line = lines[at]) {
-      const [, key, value] = /^([\w.]+):(?: (.+))?$/.exec(line.text) ?? [];
-      if (key === undefined || key in map) throw new Error(`no entry of a map: ${line.text}`);
-      at += 1;
-      map[key] = value === undefined ? readBlock(lines[at]?.indent ?? 0) : readScalar(value);
-    }
-    return map;
-  };
-  const document = readBlock(0);
-  if (at !== lines.length) throw new Error(`wrong indentation: ${lines[at]?.text}`);
-  return document;
-}
-
-function readScalar(text: string): string {
-  if (text.startsWith('"')) return String(JSON.parse(text));
-  // In a plain scalar these would begin something else.
-  if (/^[[\]{}&*!|>'%@`,?-]/.test(text) || /: | #/.test(text))
-    throw new Error(`quote this: ${text}`);
-  return text;
-}
