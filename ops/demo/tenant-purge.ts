@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { ExitCode } from '../../src/domain/errors.ts';
 import { runCli } from '../cli/run-cli.ts';
@@ -11,10 +12,17 @@ export interface TenantPurge {
   readonly flags: readonly string[];
   /** Runs a command and prints it first, as a person would type it. */
   run(argv: readonly string[]): Promise<ExitCode>;
+  /** Where the demo's purges are archived. */
+  readonly archiveDir: string;
+  /** A tenant that the demo purges. */
+  readonly firstTenant: string;
   /** What the operator would type at the prompt. */
   confirmation(): Promise<string>;
 }
 
+const config: { readonly archive: { readonly dir: string } } = JSON.parse(
+  readFileSync(new URL('purge.config.json', import.meta.url), 'utf8'),
+);
 const CONFIG = fileURLToPath(new URL('purge.config.json', import.meta.url));
 
 export function makeTenantPurge(
@@ -33,6 +41,8 @@ export function makeTenantPurge(
   return {
     env,
     flags: ['--config', CONFIG],
+    archiveDir: fileURLToPath(new URL(config.archive.dir, import.meta.url)),
+    firstTenant: listTestTenantIds(options)[0] ?? '',
     async run(argv) {
       const typed = argv.map((word) => (/^[\w.=/-]+$/.test(word) ? word : `'${word}'`)).join(' ');
       process.stdout.write(`$ tenant-purge ${typed}\n`);
@@ -47,7 +57,7 @@ export function makeTenantPurge(
     },
     confirmation: async () => {
       const tenants = await Promise.resolve(listTestTenantIds(options));
-      return `DELETE ${tenants.length} TENANTS FOREVER`;
+      return `DELETE ${tenants.length} TENANTS`;
     },
   };
 }
