@@ -56,7 +56,7 @@ export async function auditRestore(
   };
 }
 
-/** Either way of ending is as likely, where there are both. */
+/** One that was cancelled half-way, where there is one: they are the rarer ones. */
 async function choose({ pool, plan }: Stage): Promise<Candidate | null> {
   const { rows } = await pool.query<Candidate>(
     `select p.id, p.tenant_id as "tenantId", p.status,
@@ -65,14 +65,11 @@ async function choose({ pool, plan }: Stage): Promise<Candidate | null> {
      from tenant_purge.purge p join tenant_purge.archive a on a.purge_id = p.id
      where p.status in ('completed', 'cancelled') order by p.tenant_id`,
   );
-  const draw = new Draw(plan.restoreSeed);
   // One that was cancelled before it deleted anything shows little.
   const worthwhile = rows.some((one) => one.rows > 0) ? rows.filter((one) => one.rows > 0) : rows;
-  const [status, ...otherStatuses] = [...new Set(worthwhile.map((one) => one.status))].sort();
-  if (status === undefined) return null;
-  const chosen = draw.pick([status, ...otherStatuses]);
-  const [first, ...rest] = worthwhile.filter((one) => one.status === chosen);
-  return first === undefined ? null : draw.pick([first, ...rest]);
+  const halfWay = worthwhile.filter(({ status }) => status === 'cancelled');
+  const [first, ...rest] = halfWay.length > 0 ? halfWay : worthwhile;
+  return first === undefined ? null : new Draw(plan.restoreSeed).pick([first, ...rest]);
 }
 
 async function restore(stage: Stage, { id, tenantId, rows }: Candidate): Promise<string[]> {

@@ -17,13 +17,15 @@ export interface CancelPage {
   readonly typed: string | null;
 }
 
+const CAN_BE_RESTORED = 'The archive can bring it back afterwards: tenant-purge restore.';
+
 /** Asks once more, on a page that never reloads by itself. */
 export function renderCancel(page: CancelPage): Html {
   return html`
 <h1>Cancel ${page.what}?</h1>
 <p>${page.stands}</p>
 <div class="state bad"><p>It ends within one batch and is not resumed. What is gone stays gone; the rest remains, half
-a tenant. To stop for a while, <a href="${page.back}">go back</a> and pause.${page.archive ? null : ` ${CANNOT_BE_UNDONE}`}</p></div>
+a tenant. To stop for a while, <a href="${page.back}">go back</a> and pause. ${page.archive ? CAN_BE_RESTORED : CANNOT_BE_UNDONE}</p></div>
 ${page.typed === null ? null : html`<p class="wrong bad" role="alert">That was not ${page.phraseIs}. Nothing was cancelled.</p>`}
 <form method="post" action="${page.path}" autocomplete="off">
 <label for="phrase">Type ${page.phraseIs}, <code>${page.phrase}</code></label>

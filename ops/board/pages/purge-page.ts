@@ -64,7 +64,7 @@ function figuresOf({ purge, rowsPerSec, etaSec, silentMs }: PurgeFigures): Html 
   const where = purge.level ?? purge.stage;
   return html`
 ${bar(purge.rowsDeleted, purge.rowsTotal, 'rows gone')}
-<p><strong id="gone">${gone(purge.rowsDeleted, purge.rowsTotal)}</strong></p>
+<p><strong id="gone">${gone(purge.rowsDeleted, purge.rowsTotal)}${purge.status === 'restored' ? '; all of them are back' : null}</strong></p>
 <dl class="figures">
 ${figure(isRunning ? 'rate' : 'rate of the whole run', rowsPerSec === null ? null : `${formatNumber(rowsPerSec)} rows/s`)}
 ${figure('time left', isRunning ? (etaSec === null ? 'not known' : `about ${formatDuration(etaSec)}`) : null)}
