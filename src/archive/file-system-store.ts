@@ -21,11 +21,14 @@ export function createFileSystemStore(directory: string): SegmentStore {
   const filePath = (folder: string, name: string): string =>
     join(folderPath(folder), requireSafeName(name));
 
+  const place = aMoment(() => readPlace(join(root, PLACE_FILE)));
+  const free = aMoment(() => freeBelow(root));
+
   return {
     location: (folder = '') => `${hostname()}:${folderPath(folder)}`,
 
     async identity() {
-      const known = await readPlace(join(root, PLACE_FILE));
+      const known = await place.read();
       if (known !== null) return known;
       try {
         await makeFolders(root).then(syncAll);
@@ -35,7 +38,7 @@ export function createFileSystemStore(directory: string): SegmentStore {
       return createPlace(join(root, PLACE_FILE));
     },
 
-    knownIdentity: () => readPlace(join(root, PLACE_FILE)),
+    knownIdentity: () => place.read(),
 
     async folders(folder) {
       const entries = await entriesOf(folderPath(folder));
@@ -96,36 +99,26 @@ export function createFileSystemStore(directory: string): SegmentStore {
       }
     },
 
-    async put(folder, name, bytes) {
+    async put(folder, name, bytes, { durable } = { durable: true }) {
       const path = filePath(folder, name);
       // The name begins with a dot, which no name of ours does, and two writers never share one.
       const draft = join(dirname(path), `.${name}.${randomUUID()}`);
       try {
         const touched = await makeFolders(dirname(path));
         try {
-          await writeWhole(draft, bytes);
+          await writeWhole(draft, bytes, durable);
           await rename(draft, path);
         } catch (error) {
           await unlink(draft).catch(() => undefined);
           throw error;
         }
-        await syncAll(touched);
+        if (durable) await syncAll(touched);
       } catch (error) {
         throw writeFailed(`${path} cannot be written`, error, { path });
       }
     },
 
-    async freeBytes() {
-      // The folder may not be there yet; what it will be made in is on the same file system.
-      for (let path = root; ; path = dirname(path)) {
-        try {
-          const { bavail, bsize } = await statfs(path);
-          return bavail * bsize;
-        } catch (error) {
-          if (errnoOf(error) !== 'ENOENT' || path === dirname(path)) return null;
-        }
-      }
-    },
+    freeBytes: () => free.read(),
 
     async removeFile(folder, name) {
       const path = filePath(folder, name);
@@ -180,12 +173,16 @@ async function isFolder(path: string): Promise<boolean> {
   }
 }
 
-async function writeWhole(path: string, bytes: Uint8Array | string): Promise<void> {
+async function writeWhole(
+  path: string,
+  bytes: Uint8Array | string,
+  durable: boolean,
+): Promise<void> {
   const file = await open(path, 'wx', FILE_MODE);
   try {
     await file.chmod(FILE_MODE);
     await file.writeFile(bytes);
-    await file.sync();
+    if (durable) await file.sync();
   } finally {
     await file.close();
   }
@@ -216,4 +213,32 @@ async function sizeOf(path: string): Promise<number | null> {
     if (errnoOf(error) === 'ENOENT') return null;
     throw readFailed(`${path} cannot be read`, error, { path });
   }
+}
+
+/** The folder may not be there yet; what it will be made in is on the same file system. */
+async function freeBelow(root: string): Promise<number | null> {
+  for (let path = root; ; path = dirname(path)) {
+    try {
+      const { bavail, bsize } = await statfs(path);
+      return bavail * bsize;
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT' || path === dirname(path)) return null;
+    }
+  }
+}
+
+/** Every small purge asks; what was so a moment ago may have changed a moment ago just as well. */
+const MOMENT_MS = 1_000;
+
+/** What `ask` gave within the last second; nothing is remembered of a null or a failure. */
+function aMoment<Value>(ask: () => Promise<Value | null>): { read(): Promise<Value | null> } {
+  let known: { readonly value: Value; readonly at: number } | null = null;
+  return {
+    async read() {
+      if (known !== null && performance.now() - known.at < MOMENT_MS) return known.value;
+      const value = await ask();
+      known = value === null ? null : { value, at: performance.now() };
+      return value;
+    },
+  };
 }

@@ -42,8 +42,16 @@ export interface SegmentStore {
   /** A whole small file; null where it is not there. */
   get(folder: string, name: string): Promise<Buffer | null>;
 
-  /** Writes a small file durably: a reader sees the old one or the new one. Idempotent. */
-  put(folder: string, name: string, bytes: Uint8Array | string): Promise<void>;
+  /**
+   * Writes a small file: a reader sees the old one or the new one. Durable, unless `durable` is false:
+   * then a crash of the machine may take it back. Idempotent.
+   */
+  put(
+    folder: string,
+    name: string,
+    bytes: Uint8Array | string,
+    options?: { readonly durable: boolean },
+  ): Promise<void>;
 
   /** Bytes that may still be written; null where nobody knows. */
   freeBytes(): Promise<number | null>;

@@ -30,10 +30,10 @@ export async function whyOtherPlace(
   parts: ArchiveParts,
   purgeId: PurgeId,
 ): Promise<PurgeError | null> {
+  const begun = await parts.ledger.placeOf(purgeId);
+  if (begun === null || begun === (await parts.store.identity())) return null;
   const record = await parts.ledger.find(purgeId);
-  if (record === null) return null;
-  const place = await parts.store.identity();
-  return record.place === place ? null : otherPlace(parts, record);
+  return record === null ? null : otherPlace(parts, record);
 }
 
 const otherPlace = ({ store }: ArchiveParts, record: ArchiveRecord): PurgeError =>

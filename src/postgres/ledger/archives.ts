@@ -46,19 +46,30 @@ export class ArchiveStore {
     purgeId: PurgeId,
     place: { readonly id: string; readonly location: string; readonly folder: string },
   ): Promise<ArchiveRecord> {
-    const found = await this.find(purgeId);
-    if (found !== null) return found;
-    await sql`
+    const { rows } = await sql<{ search_path: string; opened_at: Date }>`
       with place as (
         insert into tenant_purge.archive_place (id, location) values (${place.id}, ${place.location})
         on conflict (id) do update set location = excluded.location
         where archive_place.location <> excluded.location)
       insert into tenant_purge.archive (purge_id, place, folder, search_path)
       values (${purgeId}, ${place.id}, ${place.folder}, current_setting('search_path'))
-      on conflict (purge_id) do nothing`.execute(this.#database.ledger);
-    const begun = await this.find(purgeId);
-    if (begun === null) throw new Error(`the ledger lost the archive of purge ${purgeId}`);
-    return begun;
+      on conflict (purge_id) do nothing returning search_path, opened_at`.execute(
+      this.#database.ledger,
+    );
+    const [begun] = rows;
+    if (begun !== undefined) return freshRecord(purgeId, place, begun);
+    const found = await this.find(purgeId);
+    if (found === null) throw new Error(`the ledger lost the archive of purge ${purgeId}`);
+    return found;
+  }
+
+  /** Identity of the place where the purge's archive was begun; null where it was not. */
+  async placeOf(purgeId: PurgeId): Promise<string | null> {
+    const { rows } = await sql<{ place: string }>`
+      select place from tenant_purge.archive where purge_id = ${purgeId}`.execute(
+      this.#database.ledger,
+    );
+    return rows[0]?.place ?? null;
   }
 
   async find(purgeId: PurgeId): Promise<ArchiveRecord | null> {
@@ -302,3 +313,22 @@ export class ArchiveStore {
     });
   }
 }
+
+const freshRecord = (
+  purgeId: PurgeId,
+  place: { readonly id: string; readonly location: string; readonly folder: string },
+  begun: { readonly search_path: string; readonly opened_at: Date },
+): ArchiveRecord => ({
+  purgeId,
+  place: place.id,
+  location: place.location,
+  folder: place.folder,
+  searchPath: begun.search_path,
+  openedAt: begun.opened_at,
+  sealedAt: null,
+  digest: null,
+  bytes: 0,
+  rows: 0,
+  expiredAt: null,
+  expiredBy: null,
+});

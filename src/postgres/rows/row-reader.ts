@@ -98,8 +98,9 @@ export class RowReader {
        cross join lateral (
          select sum(pg_table_size(c.oid))::float8 as bytes,
                 sum(greatest(c.reltuples, 0))::float8 as rows
-         from pg_class c where c.oid = to_regclass(asked.name) or c.oid in (
-           select relid from pg_partition_tree(to_regclass(asked.name)) where isleaf)) size`,
+         from (select to_regclass(asked.name)::oid as oid
+               union select relid from pg_partition_tree(to_regclass(asked.name)) where isleaf) r
+         join pg_class c using (oid)) size`,
       [tables, counts],
     );
     return Number(rows[0]?.bytes ?? 0);
