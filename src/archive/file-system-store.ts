@@ -104,9 +104,13 @@ export function createFileSystemStore(directory: string): SegmentStore {
       // The name begins with a dot, which no name of ours does, and two writers never share one.
       const draft = join(dirname(path), `.${name}.${randomUUID()}`);
       try {
-        const touched = await makeFolders(dirname(path));
+        const touched = durable ? await makeFolders(dirname(path)) : [];
         try {
-          await writeWhole(draft, bytes, durable);
+          await writeWhole(draft, bytes, durable).catch(async (error: unknown) => {
+            if (durable || errnoOf(error) !== 'ENOENT') throw error;
+            await makeFolders(dirname(path));
+            await writeWhole(draft, bytes, durable);
+          });
           await rename(draft, path);
         } catch (error) {
           await unlink(draft).catch(() => undefined);

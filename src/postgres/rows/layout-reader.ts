@@ -25,8 +25,8 @@ export class LayoutReader {
 
   /** SELECT of one value, the digest, as a column of another SELECT. */
   static digestOf(sources: readonly RowSource[]): string {
-    return `(select md5(string_agg(concat_ws(' ', a.attrelid, a.attnum, a.attname, a.atttypid,
-        a.atttypmod, a.attgenerated, a.attidentity), ',' order by a.attrelid, a.attnum))
+    return `(select sum(hash_record_extended(row(a.attrelid, a.attnum, a.attname, a.atttypid,
+        a.atttypmod, a.attgenerated, a.attidentity), 0))::text
       from pg_attribute a where a.attrelid = any(array[${sources.map(oidOf).join(', ')}])
         and a.attnum > 0 and not a.attisdropped)`;
   }
