@@ -151,7 +151,7 @@ describe.skipIf(program === null)('Behind PgBouncer in transaction mode', () => 
     expect(await run('resume', '--all')).toMatchObject({ exitCode: 0 });
     await until(
       'the other two are completed',
-      30_000,
+      45_000,
       async () => {
         const { a, b } = await statuses();
         return a === 'completed' && b === 'completed' ? true : null;
@@ -163,7 +163,7 @@ describe.skipIf(program === null)('Behind PgBouncer in transaction mode', () => 
     expect(await run('verify', 'c')).toMatchObject({ exitCode: 4 });
     // The third, whose purge was cut short, goes the whole way the second time.
     expect(await enqueue('c')).toMatchObject({ exitCode: 0 });
-    await until('the third is completed', 30_000, async () =>
+    await until('the third is completed', 45_000, async () =>
       (await statuses())['c'] === 'completed' ? true : null,
     );
     before = await checksumOfKept(before);
@@ -177,7 +177,7 @@ describe.skipIf(program === null)('Behind PgBouncer in transaction mode', () => 
       expect(session).toMatchObject({ prepared: 0, channels: 0, locks: 0, temporary: 0 });
       expect(session).toMatchObject({ settings: null });
     }
-  });
+  }, 150_000);
 
   /** The checksum from before the purges, less the third tenant's rows. */
   async function checksumOfKept(whole: unknown): Promise<unknown> {
