@@ -96,7 +96,9 @@ describe.skipIf(program === null)('Behind PgBouncer in transaction mode', () => 
     return rows[0].n;
   };
   const statuses = async (): Promise<Record<string, string>> => {
-    const { rows } = await direct.query('select tenant_id, status from tenant_purge.purge');
+    const { rows } = await direct.query(
+      'select tenant_id, status from tenant_purge.purge order by created_at',
+    );
     return Object.fromEntries(rows.map(({ tenant_id, status }) => [tenant_id, status]));
   };
 
@@ -163,8 +165,11 @@ describe.skipIf(program === null)('Behind PgBouncer in transaction mode', () => 
     expect(await run('verify', 'c')).toMatchObject({ exitCode: 4 });
     // The third, whose purge was cut short, goes the whole way the second time.
     expect(await enqueue('c')).toMatchObject({ exitCode: 0 });
-    await until('the third is completed', 45_000, async () =>
-      (await statuses())['c'] === 'completed' ? true : null,
+    await until(
+      'the third is completed',
+      90_000,
+      async () => ((await statuses())['c'] === 'completed' ? true : null),
+      async () => `${JSON.stringify(await statuses())}\n${worker?.log()}`,
     );
     before = await checksumOfKept(before);
     expect(await catalogueChecksum(direct, { except: [] })).toEqual(before);
