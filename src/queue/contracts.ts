@@ -14,6 +14,13 @@ export type JobData = { readonly v: 1; readonly purgeId: PurgeId };
 /** Id of a purge's n-th job. An id that ever existed is silently ignored by the queue. */
 export const jobIdOf = (purgeId: PurgeId, jobNumber: number): string => `${purgeId}.${jobNumber}`;
 
+/** The n of a purge's n-th job; null for an id that this program did not give. */
+export function jobNumberOf(jobId: string, purgeId: PurgeId): number | null {
+  if (!jobId.startsWith(`${purgeId}.`)) return null;
+  const number = Number(jobId.slice(purgeId.length + 1));
+  return Number.isSafeInteger(number) ? number : null;
+}
+
 /**
  * Delay of a parked job: a year, renewed by the reconciler. The queue keeps delays in a sorted set
  * whose scores end in 2039, so "for ever" is not to be had.

@@ -3,7 +3,7 @@ import { asWorkerId, type PurgeId } from '../domain/ids.ts';
 import type { Outcome } from '../domain/outcome.ts';
 import type { EngineLog, RunControl } from '../engine/parts.ts';
 import { redisTls } from '../redis/tls.ts';
-import { type JobData, jobDataSchema } from './contracts.ts';
+import { type JobData, jobDataSchema, jobNumberOf } from './contracts.ts';
 import { givesWay, type TakenSlot } from './give-way.ts';
 import { JobDisplay } from './job-display.ts';
 import { applyOutcome } from './outcome-verbs.ts';
@@ -18,6 +18,8 @@ export interface PurgeWorkerOptions {
   /** `host:pid`; the slot's number is added. */
   readonly identity: string;
   readonly runPurge: (purgeId: PurgeId, control: RunControl) => Promise<Outcome>;
+  /** The number of the purge's current job in the ledger; null for a purge it has not. */
+  readonly currentJobNumber: (purgeId: PurgeId) => Promise<number | null>;
   /** A job arrived although its purge is paused and was parked: somebody promoted it. */
   readonly resumePromoted: (purgeId: PurgeId) => Promise<void>;
   /** The purge's job has been parked; confirmed once it is seen among the delayed ones. */
@@ -119,6 +121,9 @@ async function runJob(
   }
   const { purgeId } = data.data;
   try {
+    if (await isReplaced(options, job, purgeId)) {
+      return { kind: 'superseded', reason: `a later job carries purge ${purgeId}` };
+    }
     const outcome = await options.runPurge(purgeId, control);
     if (outcome.kind !== 'paused' || !outcome.parked) return outcome;
     await options.resumePromoted(purgeId);
@@ -127,6 +132,20 @@ async function runJob(
     options.log.error({ purgeId, err: error }, 'the run failed outside the purge; tried again');
     return { kind: 'not-now', lookAgainInMs: TRY_AGAIN_MS };
   }
+}
+
+/**
+ * Two reconcilers side by side, the lock of one lost, may each replace a job that the other was about
+ * to add: the later one carries the purge, and the earlier would only take it out of its hands.
+ */
+async function isReplaced(
+  options: PurgeWorkerOptions,
+  job: Job<JobData>,
+  purgeId: PurgeId,
+): Promise<boolean> {
+  const number = jobNumberOf(job.id ?? '', purgeId);
+  const current = await options.currentJobNumber(purgeId);
+  return number !== null && current !== null && number < current;
 }
 
 /** Who has this process's slots, and who has to give one back. */

@@ -55,7 +55,8 @@ const REPAIRS_LISTED_MAX = 100;
  * Derives the queue from the ledger again: after a FLUSHALL, a Redis that was away, a crash between
  * ledger and queue, or a worker that died with a stop pending. The pause comes first, so that nothing
  * re-enqueued runs although everything was stopped; where it cannot be applied nothing else is done.
- * Harmless when run twice, and side by side: a job is added under a number that is taken once.
+ * Harmless when run twice, and side by side: a job is added under a number that is taken once, and a
+ * worker drops one that has been replaced.
  * @param options.young also look at purges enqueued in the last seconds
  */
 export async function reconcile(

@@ -38,6 +38,7 @@ export function startWorker(actor: Actor, failpoint?: Failpoint): RunningWorker 
     identity,
     log,
     runPurge: (purgeId, control) => runPurge(parts, purgeId, control),
+    currentJobNumber: async (purgeId) => (await actor.purges.find(purgeId))?.jobNumber ?? null,
     resumePromoted: async (purgeId) => {
       await runCommand(actor.reconcile, 'resume', {
         selection: { kind: 'purge', id: purgeId },

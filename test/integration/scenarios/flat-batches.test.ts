@@ -1,3 +1,4 @@
+import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { PurgeWorld } from '../../support/purge-world.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
@@ -48,26 +49,32 @@ async function openWithWhale(rows: number, share: number): Promise<PurgeWorld> {
 
 /** Looks at pages of the table and its indexes that `work` costs the server, whatever its speed. */
 async function pagesOf(world: PurgeWorld, work: () => Promise<unknown>): Promise<number> {
-  const seen = async (): Promise<number> =>
-    Number(
-      await world.value(
-        `select (heap_blks_read + heap_blks_hit + idx_blks_read + idx_blks_hit)::float8
-         from pg_statio_user_tables where relid = 'public.items'::regclass`,
-      ),
-    );
-  // Sessions tell what they did a second later, or when they end.
-  await world.pool.query('select pg_stat_force_next_flush()');
-  const before = await seen();
+  const before = await pagesSeen(world);
   await work();
-  let last = -1;
-  let sameSince = performance.now();
-  const after = await until('every session has told what it did', 30_000, async () => {
-    const now = await seen();
-    if (now !== last) sameSince = performance.now();
-    last = now;
-    return now > before && performance.now() - sameSince > 2_500 ? now : null;
-  });
-  return after - before;
+  return (await pagesSeen(world)) - before;
+}
+
+/** Sessions tell what they did when they have been idle for ten seconds, or when they end: they end. */
+async function pagesSeen(world: PurgeWorld): Promise<number> {
+  const observer = new Client({ connectionString: world.config.databaseUrl });
+  await observer.connect();
+  try {
+    await until('every other session has ended', 30_000, async () => {
+      const { rowCount } = await observer.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity
+         where datname = current_database() and pid <> pg_backend_pid()
+           and backend_type = 'client backend'`,
+      );
+      return rowCount === 0 ? true : null;
+    });
+    const { rows } = await observer.query<{ pages: number }>(
+      `select (heap_blks_read + heap_blks_hit + idx_blks_read + idx_blks_hit)::float8 as pages
+       from pg_statio_user_tables where relid = 'public.items'::regclass`,
+    );
+    return rows[0]?.pages ?? Number.NaN;
+  } finally {
+    await observer.end();
+  }
 }
 
 async function purgePages(rows: number, share: number): Promise<number> {
