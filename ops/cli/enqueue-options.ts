@@ -85,13 +85,48 @@ export async function readTargets(session: Session, options: EnqueueOptions): Pr
 /** Older reports say too little of who is in use today. */
 const REPORT_AGE_MAX_DAYS = 7;
 
+/** Clocks of two hosts may differ by so much; a report of later was not made yet. */
+const CLOCK_SKEW_MAX_MS = 3_600_000;
+
 /**
- * A report speaks of one database: in another the same ids are other people's. And of one moment: a tenant
- * may have come to life since.
+ * A report speaks of the tenants of one table: in another the same ids are others.
  * @throws PurgeError TARGETS_REFUSED
  */
-export function checkReport(report: Targets['report'], database: string, now: Date): void {
+export function checkReportTable(report: Targets['report'], tenantTable: string): void {
+  if (report === null || report.tenantTable === tenantTable) return;
+  throw new PurgeError(
+    'TARGETS_REFUSED',
+    `The report speaks of the tenants of ${report.tenantTable}, and these are of ${tenantTable}.`,
+    {
+      details: { report, tenantTable },
+      remedy:
+        'Name the configuration it was made with, or make it anew: tenant-purge diagnose --out FILE.',
+    },
+  );
+}
+
+/**
+ * A report speaks of one database: in another the same ids are other people's. A copy by its files has the
+ * identity of the original, so the environment counts too. And it speaks of one moment: a tenant may
+ * have come to life since.
+ * @throws PurgeError TARGETS_REFUSED
+ */
+export function checkReport(
+  report: Targets['report'],
+  { database, environment }: { readonly database: string; readonly environment: string },
+  now: Date,
+): void {
   if (report === null) return;
+  if (report.environment !== environment) {
+    throw new PurgeError(
+      'TARGETS_REFUSED',
+      `The report was made in ${report.environment}, and this is ${environment} (ENVIRONMENT).`,
+      {
+        details: { report, environment },
+        remedy: 'Make a report here: tenant-purge diagnose --out FILE.',
+      },
+    );
+  }
   if (report.database !== database) {
     throw new PurgeError(
       'TARGETS_REFUSED',
@@ -109,7 +144,15 @@ export function checkReport(report: Targets['report'], database: string, now: Da
       { details: { report }, remedy: 'Make it anew: tenant-purge diagnose --out FILE.' },
     );
   }
-  const ageDays = (now.getTime() - Date.parse(report.madeAt)) / 86_400_000;
+  const ageMs = now.getTime() - Date.parse(report.madeAt);
+  if (ageMs < -CLOCK_SKEW_MAX_MS) {
+    throw new PurgeError(
+      'TARGETS_REFUSED',
+      `The report says it was made at ${report.madeAt}, which is still to come: its age cannot be told.`,
+      { details: { report }, remedy: 'Make it anew: tenant-purge diagnose --out FILE.' },
+    );
+  }
+  const ageDays = ageMs / 86_400_000;
   if (ageDays > REPORT_AGE_MAX_DAYS) {
     throw new PurgeError(
       'TARGETS_REFUSED',

@@ -8,6 +8,8 @@ export interface TargetList {
   readonly ids: readonly string[];
   readonly report: {
     readonly database: string;
+    readonly tenantTable: string;
+    readonly environment: string;
     readonly madeAt: string;
     readonly asOf: string;
   } | null;
@@ -22,6 +24,8 @@ const report = z.object({
   kind: z.literal(REPORT_KIND),
   version: z.literal(REPORT_VERSION),
   database: z.string(),
+  tenantTable: z.string(),
+  environment: z.string(),
   madeAt: z.iso.datetime(),
   asOf: z.iso.datetime(),
   tenants: z.array(z.object({ tenantId: z.string(), recommendation: z.enum(RECOMMENDATIONS) })),
@@ -88,8 +92,9 @@ function parseReport(value: object, from: string): TargetList {
       { remedy: 'Make it anew with tenant-purge diagnose --out FILE.' },
     );
   }
-  const { database, madeAt, asOf, tenants } = parsed.data;
-  return { ids: tenants.flatMap(targetOf), report: { database, madeAt, asOf } };
+  const { database, tenantTable, environment, madeAt, asOf, tenants } = parsed.data;
+  const found = { database, tenantTable, environment, madeAt, asOf };
+  return { ids: tenants.flatMap(targetOf), report: found };
 }
 
 const targetOf = (one: z.output<typeof entry>): string[] => {

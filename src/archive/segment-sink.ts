@@ -197,7 +197,7 @@ export class SegmentSink implements BatchSink {
     if (segment === null) return [];
     await segment.handle.sync();
     const stored = this.#place(segment);
-    for (const part of stored) await verify(segment, part);
+    await verify(segment, stored);
     segment.size += this.#appendedBytes;
     segment.chain = stored.at(-1)?.chain ?? segment.chain;
     return stored;
@@ -243,21 +243,36 @@ export class SegmentSink implements BatchSink {
   }
 }
 
-/** What lies in the segment must be what was compressed. */
-async function verify({ handle }: OpenSegment, part: StoredPart): Promise<void> {
-  const hash = createHash('sha256');
-  const end = part.offset + part.length;
-  for (let offset = part.offset; offset < end; offset += READ_BACK_BYTES) {
-    const length = Math.min(READ_BACK_BYTES, end - offset);
-    hash.update(await handle.readBack({ offset, length }));
+/**
+ * What lies in the segment must be what was compressed. Read in few pieces, whatever the number of
+ * parts: two calls to the file for each of 28 tables were a fifth of a small purge's CPU.
+ */
+async function verify({ handle }: OpenSegment, parts: readonly StoredPart[]): Promise<void> {
+  const last = parts.at(-1);
+  const end = last === undefined ? 0 : last.offset + last.length;
+  let piece: Buffer = Buffer.alloc(0);
+  let pieceAt = 0;
+  for (const part of parts) {
+    const hash = createHash('sha256');
+    const partEnd = part.offset + part.length;
+    for (let at = part.offset; at < partEnd; ) {
+      if (at < pieceAt || at >= pieceAt + piece.byteLength) {
+        pieceAt = at;
+        const length = Math.min(READ_BACK_BYTES, end - at);
+        piece = await handle.readBack({ offset: at, length });
+      }
+      const bytes = piece.subarray(at - pieceAt, partEnd - pieceAt);
+      hash.update(bytes);
+      at += bytes.byteLength;
+    }
+    if (hash.digest('hex') === part.sha256) continue;
+    throw new PurgeError(
+      'ARCHIVE_FAILED',
+      `${handle.name} reads back other bytes than were written, from ${part.offset} to ${partEnd}.`,
+      {
+        details: { segment: handle.name, offset: part.offset, length: part.length },
+        remedy: 'Look at the disk or the shared storage: it does not keep what it is given.',
+      },
+    );
   }
-  if (hash.digest('hex') === part.sha256) return;
-  throw new PurgeError(
-    'ARCHIVE_FAILED',
-    `${handle.name} reads back other bytes than were written, from ${part.offset} to ${end}.`,
-    {
-      details: { segment: handle.name, offset: part.offset, length: part.length },
-      remedy: 'Look at the disk or the shared storage: it does not keep what it is given.',
-    },
-  );
 }

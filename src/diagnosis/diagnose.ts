@@ -1,4 +1,10 @@
-import type { DanglingRows, DiagnosisBounds, TenantFacts } from '../domain/diagnosis.ts';
+import type {
+  DanglingRows,
+  DiagnosisBounds,
+  DiagnosisSources,
+  TenantFacts,
+} from '../domain/diagnosis.ts';
+import { PurgeError } from '../domain/errors.ts';
 import { asTenantId, type TenantId } from '../domain/ids.ts';
 import type { KeepList } from '../domain/keep-list.ts';
 import { emailDomainLists, LISTED_DOMAINS } from '../domain/test-data/email-domains.ts';
@@ -75,15 +81,17 @@ const NO_USAGE: DiagnosisBounds['usage'] = { days: 30, factor: 10, requestsMin: 
 /**
  * Looks at every tenant and hands what it finds to the sink, in one READ ONLY transaction of one snapshot.
  * Holds a page of tenants at a time, and their ids where Redis keys are counted. Writes nothing anywhere.
- * @throws PurgeError TABLE_MISSING, COLUMN_MISSING, CONFIG_INVALID, TIMED_OUT, STOP_ASKED; driver
- *   errors; what the sink throws
+ * @throws PurgeError TABLE_MISSING, COLUMN_MISSING, CONFIG_INVALID, PRIVILEGE_MISSING, TIMED_OUT,
+ *   STOP_ASKED; driver errors; what the sink throws
  */
 export async function diagnose(
   parts: DiagnoseParts,
   sink: DiagnosisSink,
 ): Promise<{ readonly summary: DiagnosisSummary; readonly tally: Tally }> {
   const { database, settings, signal } = parts;
-  const limits = { statementTimeoutMs: settings.statementTimeoutMs, signal };
+  let reading = 'the catalogue';
+  const { statementTimeoutMs } = settings;
+  const limits = { statementTimeoutMs, signal, reading: () => reading };
   const tally = new Tally();
   const ids = new Set<TenantId>();
   const read = await inReadTransaction(database, limits, async (client) => {
@@ -98,7 +106,10 @@ export async function diagnose(
       madeAt: now.toISOString(),
       asOf: asOf.toISOString(),
     };
-    const dangling = await readDanglingRows(client, settled.sources);
+    const dangling = await readDanglingRows(client, settled.sources, (table) => {
+      reading = `rows of ${table} that refer to nothing`;
+    });
+    reading = tablesOf(settled.sources);
     const toEntry = entryMaker(parts, settled, asOf);
     const question = { sources: settled.sources, bounds: boundsOf(settings), asOf: head.asOf };
     let hasBegun = false;
@@ -168,6 +179,25 @@ function entryMaker(
   };
 }
 
+/** What the one statement over everything reads, for its error. */
+function tablesOf({
+  tenant,
+  agents,
+  owner,
+  activity,
+  usage,
+  memberEmails,
+}: DiagnosisSources): string {
+  const others = [
+    ...(agents === null ? [] : [agents]),
+    ...(owner?.kind === 'table' ? [owner] : []),
+    ...activity,
+    ...(usage === null ? [] : [usage]),
+    ...memberEmails,
+  ].flatMap(({ table, over }) => [table, ...over.map(({ parent }) => parent)]);
+  return [...new Set([tenant.table, ...others])].join(', ');
+}
+
 const boundsOf = ({ bulk, usage }: DiagnosisSettings): DiagnosisBounds => ({
   bulk,
   usage: usage ?? NO_USAGE,
@@ -182,13 +212,21 @@ async function countKeys(
     return { counted: false, why: 'redis.keys names no keys of tenants in the configuration' };
   }
   const { key, keyType, table } = sources.tenant;
-  const found = await orphanKeys({
-    ids,
-    keyType,
-    existing: async (asked) => {
-      const tenant = { table, key, keyType, label: null, testColumn: null };
-      return (await findTenants(database.pool, tenant, asked)).map(({ id }) => id);
-    },
-  });
-  return 'unknown' in found ? { counted: false, why: found.unknown } : { counted: true, ...found };
+  try {
+    const found = await orphanKeys({
+      ids,
+      keyType,
+      existing: async (asked) => {
+        const tenant = { table, key, keyType, label: null, testColumn: null };
+        return (await findTenants(database.pool, tenant, asked)).map(({ id }) => id);
+      },
+    });
+    return 'unknown' in found
+      ? { counted: false, why: found.unknown }
+      : { counted: true, ...found };
+  } catch (thrown) {
+    // Everything about the tenants is known by now: a Redis that goes away must not take it along.
+    if (thrown instanceof PurgeError && thrown.code === 'STOP_ASKED') throw thrown;
+    return { counted: false, why: thrown instanceof Error ? thrown.message : String(thrown) };
+  }
 }

@@ -6,7 +6,7 @@ export function looseTenantColumns(settlement: Settlement): TenantRows[] {
   return settlement.tenantTables().flatMap((table) => {
     const tenantColumn = settlement.tenantColumns.get(table.name);
     if (tenantColumn === undefined || isVouchedFor(settlement, table.name, tenantColumn)) return [];
-    return settlement.isReadable(table) ? [{ table: table.name, tenantColumn }] : [];
+    return settlement.isReadable(table) ? [settlement.ownRows(table, tenantColumn)] : [];
   });
 }
 

@@ -1,4 +1,4 @@
-import type { DiagnosisSources, TenantRows } from '../domain/diagnosis.ts';
+import type { DiagnosisSources } from '../domain/diagnosis.ts';
 import type { CatalogueColumn } from '../planner/catalogue.ts';
 import { checkColumn } from '../planner/rules/rule-names.ts';
 import { columnOf } from '../planner/schema-map.ts';
@@ -8,6 +8,10 @@ import { listed, type Settlement } from './settlement.ts';
 
 export function testColumn(settlement: Settlement): string | null {
   const configured = settlement.plan.tenant.testColumn;
+  const known = configured === null ? undefined : columnOf(settlement.tenant, configured);
+  if (known !== undefined && !guess.isBoolean(known)) {
+    settlement.misfit('tenant.testColumn', known, 'boolean');
+  }
   const found = configured ?? guess.testColumn(settlement.tenant.columns);
   settlement.note('testColumn', found, configured !== null);
   return found;
@@ -29,7 +33,7 @@ export function emails(
   const { emailColumns } = settlement.settings;
   const setting = 'diagnosis.emailColumns';
   const own = emailColumns ?? guess.emailColumns(settlement.tenant.columns);
-  const members: (TenantRows & { column: string })[] = [];
+  const members: DiagnosisSources['memberEmails'][number][] = [];
   const plain: string[] = [];
   for (const name of own) {
     const path = /^([^.]+\.[^.]+)\.([^.]+)$/.exec(name);
@@ -38,14 +42,28 @@ export function emails(
       plain.push(name);
       continue;
     }
-    const rows = settlement.tenantRows(path[1] ?? '', setting, undefined);
-    if (rows === null) continue;
+    const found = settlement.tenantRows(path[1] ?? '', setting, undefined);
+    const [rows] = found?.ways ?? [];
+    if (found === null || rows === undefined) continue;
     const column = path[2] ?? '';
-    checkColumn(rows.found, setting, column, settlement.problems);
-    members.push({ table: rows.table, tenantColumn: rows.tenantColumn, column });
+    checkColumn(found.table, setting, column, settlement.problems);
+    if (settlement.isReadable(found.table, rows)) members.push({ ...rows, column });
   }
   settlement.note('emailColumns', listed(own), emailColumns !== null);
   return { emailColumns: plain, memberEmails: members };
+}
+
+/** When the tenant signed up. A day without a time tells neither an hour nor a burst. */
+export function createdAtColumn(settlement: Settlement): DiagnosisSources['createdAtColumn'] {
+  const name = column(settlement, 'createdAtColumn', guess.createdAtColumn, guess.isMoment);
+  if (name === null) return null;
+  const isDay = columnOf(settlement.tenant, name)?.type === 'date';
+  if (isDay) {
+    settlement.warn(
+      `${settlement.tenant.name}.${name} has days without a time: tenants from one address within an hour, and bursts, are not looked for.`,
+    );
+  }
+  return { name, isDay };
 }
 
 /** One column of the tenant table. */
@@ -60,7 +78,7 @@ export function column(
     checkColumn(settlement.tenant, `diagnosis.${setting}`, choice, settlement.problems);
     const column = columnOf(settlement.tenant, choice);
     if (column !== undefined && !isFit(column))
-      settlement.misfit(setting, column, 'a date or time');
+      settlement.misfit(`diagnosis.${setting}`, column, 'a date or time');
   }
   const found =
     choice === null ? find(settlement.tenant.columns) : choice === false ? null : choice;

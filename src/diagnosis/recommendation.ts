@@ -15,6 +15,7 @@ export const REASONS = {
   'recent-activity': 'it is in use: somebody was active of late, after the sign-up',
   'activity-unknown': 'nothing tells whether it is in use',
   'just-created': 'it was created within the last day',
+  'age-unknown': 'nothing tells since when it is there: it may have signed up just now',
   'has-descendants': 'tenants below it would have to go first',
   'name-alone': 'its name is all that speaks for test data',
   'one-kind': 'all signs of test data are of one kind',
@@ -58,12 +59,14 @@ const UNUSED: readonly Rule[] = ['inactive', 'never-active', 'no-agents'];
 /** What an application writes while somebody signs up is no use of it. */
 const SIGN_UP_MS = 3_600_000;
 const DAY_MS = 86_400_000;
+/** What is older than the tenant's row by so much came with it from elsewhere, and was use. */
+const BEFORE_SIGN_UP_MS = DAY_MS;
 const SCORE_MAX = 100;
 
 /**
  * Score and recommendation. `purge` needs the score, two kinds of evidence (or the flag of a tenant that
  * is not in use), and nothing that forbids it: protection, a hold, recent activity, activity nobody can
- * know, a first day, descendants. Never by a name alone, whatever the score. Pure.
+ * know, a first day or an age nobody can know, descendants. Never by a name alone, whatever the score. Pure.
  */
 export function judge(
   facts: TenantFacts,
@@ -128,6 +131,7 @@ function doubtsOf(facts: TenantFacts, rules: VerdictRules): Reason[] {
     ...(isInUse(facts, rules) ? (['recent-activity'] as const) : []),
     ...(rules.activityIsKnown ? [] : (['activity-unknown'] as const)),
     ...(age !== null && age < DAY_MS ? (['just-created'] as const) : []),
+    ...(age === null && facts.lastActivityAt === null ? (['age-unknown'] as const) : []),
     ...(facts.hasDescendants ? (['has-descendants'] as const) : []),
   ];
 }
@@ -135,6 +139,8 @@ function doubtsOf(facts: TenantFacts, rules: VerdictRules): Reason[] {
 function isInUse({ lastActivityAt, createdAt }: TenantFacts, rules: VerdictRules): boolean {
   if (lastActivityAt === null) return false;
   const at = lastActivityAt.getTime();
-  const isRecent = at >= rules.asOf.getTime() - rules.inactiveDays * DAY_MS;
-  return isRecent && (createdAt === null || at > createdAt.getTime() + SIGN_UP_MS);
+  if (at < rules.asOf.getTime() - rules.inactiveDays * DAY_MS) return false;
+  if (createdAt === null) return true;
+  const sinceSignUp = at - createdAt.getTime();
+  return sinceSignUp > SIGN_UP_MS || sinceSignUp < -BEFORE_SIGN_UP_MS;
 }

@@ -14,14 +14,18 @@ export type WriteText = (text: string) => Promise<void>;
  */
 export class ReportDocument implements DiagnosisSink {
   readonly #write: WriteText;
+  readonly #environment: string | null;
   #entries = 0;
 
-  constructor(write: WriteText) {
+  /** @param environment where it is made: a copy of a database by its files has the identity of the original */
+  constructor(write: WriteText, environment: string | null = null) {
     this.#write = write;
+    this.#environment = environment;
   }
 
   async begin(head: DiagnosisHead): Promise<void> {
-    const fields = { kind: REPORT_KIND, version: REPORT_VERSION, ...head };
+    const environment = this.#environment === null ? {} : { environment: this.#environment };
+    const fields = { kind: REPORT_KIND, version: REPORT_VERSION, ...environment, ...head };
     await this.#write(`${JSON.stringify(fields).slice(0, -1)},\n"tenants":[`);
   }
 

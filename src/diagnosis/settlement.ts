@@ -4,7 +4,8 @@ import type { TableName } from '../domain/ids.ts';
 import { deleteSteps, type Plan } from '../domain/plan.ts';
 import type { Catalogue, CatalogueColumn, CatalogueTable } from '../planner/catalogue.ts';
 import { checkColumn, findTable, type Problem } from '../planner/rules/rule-names.ts';
-import { mapSchema, type SchemaMap } from '../planner/schema-map.ts';
+import { columnOf, mapSchema, type SchemaMap } from '../planner/schema-map.ts';
+import { reachesOf } from './reaches.ts';
 import type { DiagnosisSettings } from './settings.ts';
 
 /** How a source came to be: for the report, so that nobody takes a guess for a setting. */
@@ -23,6 +24,8 @@ export class Settlement {
   readonly tenant: CatalogueTable;
   /** The tenant column of each table that has one. */
   readonly tenantColumns: ReadonlyMap<TableName, string>;
+  /** Of each table whose rows can be told by tenant; the tenant table too. */
+  readonly reaches: ReadonlyMap<TableName, readonly TenantRows[]>;
   readonly problems: Problem[] = [];
   readonly origins: SourceNote[] = [];
   readonly warnings: string[] = [];
@@ -39,6 +42,18 @@ export class Settlement {
     }
     this.tenant = tenant;
     this.tenantColumns = tenantColumnsOf(plan);
+    this.reaches = reachesOf(this.map, plan);
+    this.#refuseSharedKeys();
+  }
+
+  /** Two tenants of one id would be one in the report, and one in the campaign made from it. */
+  #refuseSharedKeys(): void {
+    for (const { type, table, foreignKey, message, remedy } of this.plan.hazards) {
+      if (type !== 'UNSUPPORTED_KEY' || table !== this.tenant.name || foreignKey !== undefined) {
+        continue;
+      }
+      this.problems.push({ code: 'CONFIG_INVALID', message: `${message} ${remedy}` });
+    }
   }
 
   /** @throws PurgeError with every problem found */
@@ -64,28 +79,36 @@ export class Settlement {
   misfit(setting: string, { name, type }: CatalogueColumn, wanted: string): void {
     this.problems.push({
       code: 'CONFIG_INVALID',
-      message: `diagnosis.${setting}: ${name} is of type ${type}, not ${wanted}.`,
+      message: `${setting}: ${name} is of type ${type}, not ${wanted}.`,
     });
   }
 
-  /** A table that the configuration names, with its tenant column. */
+  /** A table that the configuration names, and how its rows reach the tenant: at least one way. */
   tenantRows(
     name: string,
     setting: string,
     tenantColumn: string | undefined,
-  ): (TenantRows & { readonly found: CatalogueTable }) | null {
+  ): { readonly table: CatalogueTable; readonly ways: readonly TenantRows[] } | null {
     const found = findTable(this.map, name, setting, this.problems);
     if (found === undefined) return null;
-    const column = tenantColumn ?? this.tenantColumns.get(found.name);
-    if (column === undefined) {
+    if (tenantColumn !== undefined) {
+      checkColumn(found, setting, tenantColumn, this.problems);
+      return { table: found, ways: [this.ownRows(found, tenantColumn)] };
+    }
+    const ways = this.reaches.get(found.name) ?? [];
+    if (ways.length === 0) {
       this.problems.push({
         code: 'CONFIG_INVALID',
         message: `${setting}: nothing says which column of ${found.name} holds the tenant; name it in tenant.columns${setting.endsWith('activity') || setting.endsWith('usage') ? ', or as "tenantColumn"' : ''}.`,
       });
       return null;
     }
-    checkColumn(found, setting, column, this.problems);
-    return { table: found.name, tenantColumn: column, found };
+    return { table: found, ways };
+  }
+
+  ownRows(table: CatalogueTable, tenantColumn: string): TenantRows {
+    const tenantColumnType = columnOf(table, tenantColumn)?.type ?? '';
+    return { table: table.name, over: [], tenantColumn, tenantColumnType };
   }
 
   tenantTables(): CatalogueTable[] {
@@ -94,13 +117,28 @@ export class Settlement {
     );
   }
 
-  isReadable(table: CatalogueTable): boolean {
-    if (table.missingPrivileges.includes('SELECT') || table.missingPrivileges.includes('USAGE')) {
-      this.warn(`${table.name} cannot be read: the role lacks SELECT.`);
-      return false;
+  /** Tables whose rows can be told by tenant. */
+  reachedTables(): CatalogueTable[] {
+    return this.map.tables.filter(
+      ({ name }) => name !== this.tenant.name && this.reaches.has(name),
+    );
+  }
+
+  /** With what it is reached over; warns of what is not. */
+  isReadable(table: CatalogueTable, { over }: Pick<TenantRows, 'over'> = { over: [] }): boolean {
+    const tables = [table, ...over.map(({ parent }) => this.map.byName.get(parent))];
+    const unreadable = tables.flatMap((one) => (one === undefined || mayRead(one) ? [] : [one]));
+    for (const { name } of unreadable) {
+      this.warn(
+        `${name} cannot be read: the role lacks SELECT${name === table.name ? '' : `, and ${table.name} is reached over it`}.`,
+      );
     }
-    this.warnOfHiddenRows(table);
-    if (table.rowSecurityApplies) this.missesActivity = true;
+    if (unreadable.length > 0) return false;
+    for (const one of tables) {
+      if (one?.rowSecurityApplies !== true) continue;
+      this.warnOfHiddenRows(one);
+      this.missesActivity = true;
+    }
     return true;
   }
 
@@ -112,6 +150,9 @@ export class Settlement {
     }
   }
 }
+
+const mayRead = ({ missingPrivileges }: CatalogueTable): boolean =>
+  !missingPrivileges.includes('SELECT') && !missingPrivileges.includes('USAGE');
 
 /** Names for the report; null where there are none. */
 export const listed = (names: readonly string[]): string | null =>

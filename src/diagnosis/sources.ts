@@ -3,7 +3,14 @@ import type { Plan } from '../domain/plan.ts';
 import type { Catalogue } from '../planner/catalogue.ts';
 import * as guess from './guesses.ts';
 import { looseKeys, looseTenantColumns } from './loose-references.ts';
-import { addressColumn, column, emails, nameColumns, testColumn } from './named-columns.ts';
+import {
+  addressColumn,
+  column,
+  createdAtColumn,
+  emails,
+  nameColumns,
+  testColumn,
+} from './named-columns.ts';
 import type { DiagnosisSettings } from './settings.ts';
 import { Settlement, type SourceNote } from './settlement.ts';
 import { activity, agents, owner, usage } from './tenant-tables.ts';
@@ -49,7 +56,7 @@ function settle(settlement: Settlement): DiagnosisSources {
     nameColumns: nameColumns(settlement),
     ...emails(settlement),
     subdomainColumn: column(settlement, 'subdomainColumn', guess.subdomainColumn),
-    createdAtColumn: column(settlement, 'createdAtColumn', guess.createdAtColumn, guess.isMoment),
+    createdAtColumn: createdAtColumn(settlement),
     addressColumn: addressColumn(settlement),
     owner: owner(settlement),
     agents: agents(settlement),

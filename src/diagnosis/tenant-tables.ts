@@ -1,6 +1,7 @@
-import type { DiagnosisSources, TenantRows } from '../domain/diagnosis.ts';
+import type { DiagnosisSources, MomentColumn, TenantRows } from '../domain/diagnosis.ts';
 import type { TableName } from '../domain/ids.ts';
 import { deleteSteps } from '../domain/plan.ts';
+import type { CatalogueColumn, CatalogueTable } from '../planner/catalogue.ts';
 import { checkColumn } from '../planner/rules/rule-names.ts';
 import { columnOf } from '../planner/schema-map.ts';
 import * as guess from './guesses.ts';
@@ -16,11 +17,9 @@ export function owner(settlement: Settlement): DiagnosisSources['owner'] {
     return null;
   }
   if (choice?.includes('.')) {
-    const rows = settlement.tenantRows(choice, 'diagnosis.owner', undefined);
+    const rows = readableRows(settlement, choice, 'diagnosis.owner');
     settlement.note('owner', choice, true);
-    return rows === null
-      ? null
-      : { kind: 'table', table: rows.table, tenantColumn: rows.tenantColumn };
+    return rows === null ? null : { kind: 'table', ...rows };
   }
   if (choice !== null)
     checkColumn(settlement.tenant, 'diagnosis.owner', choice, settlement.problems);
@@ -31,11 +30,18 @@ export function owner(settlement: Settlement): DiagnosisSources['owner'] {
 
 export function agents(settlement: Settlement): TenantRows | null {
   const choice = settlement.settings.agentsTable;
-  const name = choice === null ? guess.agentsTable(settlement.tenantTables()) : choice;
+  const name = choice === null ? guess.agentsTable(settlement.reachedTables()) : choice;
   settlement.note('agentsTable', name === false ? null : name, choice !== null);
   if (name === false || name === null) return null;
-  const rows = settlement.tenantRows(name, 'diagnosis.agentsTable', undefined);
-  return rows === null ? null : { table: rows.table, tenantColumn: rows.tenantColumn };
+  return readableRows(settlement, name, 'diagnosis.agentsTable');
+}
+
+/** Null, with a warning, where the role may not read it; with a problem where it is not there. */
+function readableRows(settlement: Settlement, name: string, setting: string): TenantRows | null {
+  const found = settlement.tenantRows(name, setting, undefined);
+  const [rows] = found?.ways ?? [];
+  if (found === null || rows === undefined) return null;
+  return settlement.isReadable(found.table, rows) ? rows : null;
 }
 
 export function activity(settlement: Settlement): DiagnosisSources['activity'] {
@@ -47,11 +53,8 @@ export function activity(settlement: Settlement): DiagnosisSources['activity'] {
       settlement,
       found.map(({ table }) => table),
     );
-  settlement.note(
-    'activity',
-    listed(found.map(({ table, column }) => `${table}.${column}`)),
-    activity !== null,
-  );
+  const names = found.map(({ table, column }) => `${table}.${column}`);
+  settlement.note('activity', listed([...new Set(names)]), activity !== null);
   return found;
 }
 
@@ -65,7 +68,7 @@ function warnOfUnseenTables(settlement: Settlement, seen: readonly TableName[]):
   const more = unseen.length - UNSEEN_SHOWN_MAX;
   settlement.warn(
     `Activity is not looked for in ${unseen.slice(0, UNSEEN_SHOWN_MAX).join(', ')}` +
-      `${more > 0 ? ` and ${more} more` : ''}: no tenant column or no date of their own. ` +
+      `${more > 0 ? ` and ${more} more` : ''}: no date of their own, or no keys that lead to the tenant. ` +
       'Name in diagnosis.activity what shows that a tenant is in use.',
   );
 }
@@ -73,50 +76,73 @@ function warnOfUnseenTables(settlement: Settlement, seen: readonly TableName[]):
 function configuredActivity(
   settlement: Settlement,
   activity: NonNullable<DiagnosisSettings['activity']>,
-): (TenantRows & { column: string })[] {
+): DiagnosisSources['activity'][number][] {
   return activity.flatMap(({ table, column, tenantColumn }) => {
-    const rows = settlement.tenantRows(table, 'diagnosis.activity', tenantColumn);
-    if (rows === null) return [];
-    checkColumn(rows.found, 'diagnosis.activity', column, settlement.problems);
-    const known = columnOf(rows.found, column);
+    const found = settlement.tenantRows(table, 'diagnosis.activity', tenantColumn);
+    if (found === null) return [];
+    checkColumn(found.table, 'diagnosis.activity', column, settlement.problems);
+    const known = columnOf(found.table, column);
     if (known !== undefined && !guess.isMoment(known)) {
-      settlement.misfit('activity', known, 'a date or time');
+      settlement.misfit('diagnosis.activity', known, 'a date or time');
     }
-    if (!settlement.isReadable(rows.found)) {
-      settlement.missesActivity = true;
-      return [];
-    }
-    return [{ table: rows.table, tenantColumn: rows.tenantColumn, column }];
+    return known === undefined ? [] : readableActivity(settlement, found, [known]);
   });
 }
 
-function guessedActivity(settlement: Settlement): (TenantRows & { column: string })[] {
-  return settlement.tenantTables().flatMap((table) => {
-    const column = guess.activityColumn(table.columns);
-    const tenantColumn = settlement.tenantColumns.get(table.name);
-    if (column === null || tenantColumn === undefined) return [];
-    if (!settlement.isReadable(table)) {
+function guessedActivity(settlement: Settlement): DiagnosisSources['activity'][number][] {
+  return settlement.map.tables.flatMap((table) => {
+    const ways = settlement.reaches.get(table.name) ?? [];
+    const names =
+      table === settlement.tenant
+        ? [guess.lastUseColumn(table.columns)]
+        : guess.activityColumns(table.columns);
+    const columns = table.columns.filter(({ name }) => names.includes(name));
+    return columns.length === 0 ? [] : readableActivity(settlement, { table, ways }, columns);
+  });
+}
+
+/** Every way of every row; what cannot be read leaves activity unknown. */
+function readableActivity(
+  settlement: Settlement,
+  { table, ways }: { readonly table: CatalogueTable; readonly ways: readonly TenantRows[] },
+  columns: readonly CatalogueColumn[],
+): DiagnosisSources['activity'][number][] {
+  return ways.flatMap((rows) => {
+    if (!settlement.isReadable(table, rows)) {
       settlement.missesActivity = true;
       return [];
     }
-    return [{ table: table.name, tenantColumn, column }];
+    return columns.map((column) => ({ ...rows, ...momentOf(column) }));
   });
 }
+
+const momentOf = (column: CatalogueColumn): MomentColumn => ({
+  column: column.name,
+  isZoned: guess.isZoned(column),
+});
 
 export function usage(settlement: Settlement): DiagnosisSources['usage'] {
   const { usage } = settlement.settings;
   settlement.note('usage', usage?.table ?? null, usage !== null);
   if (usage === null) return null;
   const setting = 'diagnosis.usage';
-  const rows = settlement.tenantRows(usage.table, setting, usage.tenantColumn);
-  if (rows === null) return null;
-  for (const name of [usage.requestsColumn, usage.atColumn]) {
-    if (name !== undefined) checkColumn(rows.found, setting, name, settlement.problems);
-  }
-  return {
-    table: rows.table,
-    tenantColumn: rows.tenantColumn,
-    requestsColumn: usage.requestsColumn ?? null,
-    atColumn: usage.atColumn ?? null,
+  const found = settlement.tenantRows(usage.table, setting, usage.tenantColumn);
+  const [rows] = found?.ways ?? [];
+  if (found === null || rows === undefined) return null;
+  const { requestsColumn = null, atColumn = null } = usage;
+  const columnNamed = (name: string | null): CatalogueColumn | undefined => {
+    if (name === null) return undefined;
+    checkColumn(found.table, setting, name, settlement.problems);
+    return columnOf(found.table, name);
   };
+  const requests = columnNamed(requestsColumn);
+  if (requests !== undefined && !guess.isNumber(requests)) {
+    settlement.misfit(`${setting}.requestsColumn`, requests, 'a number');
+  }
+  const at = columnNamed(atColumn);
+  if (at !== undefined && !guess.isMoment(at)) {
+    settlement.misfit(`${setting}.atColumn`, at, 'a date or time');
+  }
+  if (!settlement.isReadable(found.table, rows)) return null;
+  return { ...rows, requestsColumn, at: at === undefined ? null : momentOf(at) };
 }

@@ -1,9 +1,27 @@
 import type { TableName, TenantId } from './ids.ts';
 
-/** A table with a column that holds the tenant's key. */
+/** A table with tenants' rows, and how they say whose they are. */
 export interface TenantRows {
   readonly table: TableName;
+  /** Rows that they refer to, one after the other; empty where they hold the tenant's key themselves. */
+  readonly over: readonly RowReference[];
+  /** Column with the tenant's key: of the last row referred to, or their own. */
   readonly tenantColumn: string;
+  /** As PostgreSQL prints it. */
+  readonly tenantColumnType: string;
+}
+
+export interface RowReference {
+  readonly columns: readonly string[];
+  readonly parent: TableName;
+  readonly referencedColumns: readonly string[];
+}
+
+/** A column that says when. */
+export interface MomentColumn {
+  readonly column: string;
+  /** False for `date` and `timestamp without time zone`, which are taken for UTC and need not be. */
+  readonly isZoned: boolean;
 }
 
 /** Where diagnosis reads what, settled against the catalogue; null or empty: it is not looked at. */
@@ -24,7 +42,8 @@ export interface DiagnosisSources {
   /** Columns of tables with a row for each of a tenant's people. */
   readonly memberEmails: readonly (TenantRows & { readonly column: string })[];
   readonly subdomainColumn: string | null;
-  readonly createdAtColumn: string | null;
+  /** `isDay`: it tells no time of day. */
+  readonly createdAtColumn: { readonly name: string; readonly isDay: boolean } | null;
   /** The address that the tenant was created from; `isNetwork`: of type inet or cidr. */
   readonly addressColumn: { readonly name: string; readonly isNetwork: boolean } | null;
   /** What names a tenant's owner: a column of the tenant table, or the table of its people. */
@@ -33,7 +52,7 @@ export interface DiagnosisSources {
     | ({ readonly kind: 'table' } & TenantRows)
     | null;
   readonly agents: TenantRows | null;
-  readonly activity: readonly (TenantRows & { readonly column: string })[];
+  readonly activity: readonly (TenantRows & MomentColumn)[];
   readonly usage: (TenantRows & UsageColumns) | null;
   /** Keys of the tenant table to itself. */
   readonly tree: readonly {
@@ -50,7 +69,7 @@ interface UsageColumns {
   /** Requests of one row; null: each row is one request. */
   readonly requestsColumn: string | null;
   /** When; null: every row counts. */
-  readonly atColumn: string | null;
+  readonly at: MomentColumn | null;
 }
 
 export interface LooseKey {
@@ -74,7 +93,7 @@ export interface DiagnosisBounds {
   };
   readonly usage: {
     readonly days: number;
-    /** A tenant is out of line above so many times what nine tenths of all stay below … */
+    /** A tenant is out of line above so many times what nine tenths of those with requests stay below … */
     readonly factor: number;
     /** … and never below so many requests. */
     readonly requestsMin: number;

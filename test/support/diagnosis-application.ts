@@ -111,6 +111,7 @@ export interface DiagnosisRun {
 export interface DiagnosisSetup {
   readonly tenant?: Partial<PlanRules['tenant']>;
   readonly hold?: string;
+  readonly tables?: PlanRules['tables'];
   readonly diagnosis?: ConfigInput['diagnosis'];
   readonly keep?: readonly string[];
   readonly parts?: Partial<DiagnoseParts>;
@@ -138,7 +139,7 @@ async function diagnoseDatabase(database: Database, setup: DiagnosisSetup): Prom
   const { summary } = await diagnose(
     {
       database,
-      rules: { tenant, core: [], tables: {}, hold: setup.hold ?? null },
+      rules: { tenant, core: [], tables: setup.tables ?? {}, hold: setup.hold ?? null },
       settings: diagnosis,
       keep: new KeepList(setup.keep ?? []),
       disposableDomains: disposableEmailBlocklist(),

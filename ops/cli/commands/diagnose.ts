@@ -1,4 +1,5 @@
-import { open, rename, rm } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { open, rename, rm, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import type { DiagnosisSink, DiagnosisSummary } from '../../../src/diagnosis/diagnose.ts';
@@ -54,8 +55,9 @@ async function report(
   { out, asOf }: Options,
   write: WriteText | null,
 ): Promise<{ readonly answer: Omit<Answer, 'document'>; readonly summary: DiagnosisSummary }> {
-  const document = write === null ? null : new ReportDocument(write);
-  const { summary, tally } = await diagnoseTenants(await session.config(), document ?? NOWHERE, {
+  const config = await session.config();
+  const document = write === null ? null : new ReportDocument(write, config.environment);
+  const { summary, tally } = await diagnoseTenants(config, document ?? NOWHERE, {
     asOf: asOf ?? null,
     signal: session.io.interrupted,
   });
@@ -83,14 +85,22 @@ async function withReportFile<Result>(
   path: string,
   work: (write: WriteText) => Promise<Result>,
 ): Promise<Result> {
-  const unfinished = `${path}.${process.pid}.unfinished`;
+  const isFolder = await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  if (isFolder) throw new PurgeError('USAGE', `--out: ${path} is a folder; name a file in it.`);
+  // Not by process id: in a container every run has the same, and a killed one leaves its file.
+  const unfinished = `${path}.${randomUUID()}.unfinished`;
   const file = await open(unfinished, 'wx', OWNER_ONLY).catch((cause: unknown) => {
     throw new PurgeError('USAGE', `--out: ${String(cause)}.`, { cause });
   });
   try {
     const result = await work(async (text) => {
-      await file.write(text);
+      // Unlike write() it goes on where the file system took a part only.
+      await file.writeFile(text);
     });
+    await file.sync();
     await file.close();
     await rename(unfinished, path);
     return result;

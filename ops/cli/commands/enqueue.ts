@@ -19,6 +19,7 @@ import { confirm } from '../confirm.ts';
 import {
   allowedBy,
   checkReport,
+  checkReportTable,
   type EnqueueOptions,
   readTargets,
   validateEnqueue,
@@ -76,8 +77,10 @@ export const enqueue = defineCommand<EnqueueOptions>({
   run: async (session, options) => {
     const { request, report } = await readTargets(session, options);
     return withObserver(session, async (observer) => {
-      checkReport(report, observer.whereabouts.databaseIdentity, new Date());
+      const { databaseIdentity: database, environment } = observer.whereabouts;
+      checkReport(report, { database, environment }, new Date());
       const prepared = await prepareCampaign(observer.prepare, request);
+      checkReportTable(report, prepared.plan.tenant.table);
       if (session.io.interrupted.aborted) throw interruptedBefore();
       return options.dryRun
         ? dryRun(session, observer.config, options, prepared)

@@ -127,16 +127,20 @@ function renderTenants(
         { head: 'score', align: 'right' },
         { head: 'evidence' },
       ],
-      shown.map(({ tenantId, label, score, evidence }) => [
-        plain(tenantId),
-        plain(label),
-        String(score),
-        evidence.map(describeEvidence).join('; '),
+      shown.map((entry) => [
+        plain(entry.tenantId),
+        plain(entry.label),
+        String(entry.score),
+        `${doubtsOf(entry)}${entry.evidence.map(describeEvidence).join('; ')}`,
       ]),
       columns,
     ),
   ];
 }
+
+/** Why it is not recommended for purge: whoever reviews it begins there. */
+const doubtsOf = ({ recommendation, reasons }: TenantEntry): string =>
+  recommendation === 'review' ? `(${reasons.join(', ')}) ` : '';
 
 function renderReasons({ totals }: DiagnosisSummary, columns: number): string[] {
   const counted = Object.entries(totals.reasons);

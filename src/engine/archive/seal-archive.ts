@@ -1,7 +1,7 @@
 import { MANIFEST_FILE, RESTORE_FILE } from '../../archive/file-name.ts';
 import { makeManifest } from '../../archive/manifest.ts';
 import { renderRestoreSql } from '../../archive/restore-sql.ts';
-import type { Manifest } from '../../domain/archive.ts';
+import type { ArchiveLayout, Manifest } from '../../domain/archive.ts';
 import { asTableName, type CampaignId, type PurgeId, type TableName } from '../../domain/ids.ts';
 import { deletesOf, type Plan } from '../../domain/plan.ts';
 import type { CampaignRecord, PurgeRecord } from '../../domain/records.ts';
@@ -63,11 +63,11 @@ export async function describeArchive(
 ): Promise<Manifest> {
   const { record, purge } = of;
   const { campaign, plan } = await approvedPlan(parts.campaigns, purge.campaignId);
-  const [chunks, layouts, keyChunks] = await Promise.all([
+  const [chunks, keyChunks] = await Promise.all([
     archive.ledger.chunks(purge.id),
-    archive.ledger.layouts(purge.id),
     archive.ledger.keyChunks(purge.id),
   ]);
+  const layouts = await layoutsOf(archive.ledger, purge.id, chunks);
   return makeManifest({
     purgeId: purge.id,
     tenant: {
@@ -89,6 +89,26 @@ export async function describeArchive(
     chunks,
     keys: { count: purge.redisKeysDeleted, chunks: keyChunks },
   });
+}
+
+/** A layout's id is a digest of it, and a campaign's purges have the same ones: 30 KB for each of them. */
+const layoutsRead = new WeakMap<ArchiveParts['ledger'], Map<string, ArchiveLayout>>();
+const LAYOUTS_KEPT_MAX = 10_000;
+
+/** Those that the chunks have, by id. */
+async function layoutsOf(
+  ledger: ArchiveParts['ledger'],
+  purgeId: PurgeId,
+  chunks: Manifest['chunks'],
+): Promise<ArchiveLayout[]> {
+  const known = layoutsRead.get(ledger) ?? new Map<string, ArchiveLayout>();
+  layoutsRead.set(ledger, known);
+  const ids = [...new Set(chunks.map(({ layout }) => layout))].sort();
+  if (!ids.every((id) => known.has(id))) {
+    if (known.size > LAYOUTS_KEPT_MAX) known.clear();
+    for (const layout of await ledger.layouts(purgeId)) known.set(layout.id, layout);
+  }
+  return ids.map((id) => known.get(id)).filter((layout) => layout !== undefined);
 }
 
 interface Approved {

@@ -1,24 +1,17 @@
-import {
-  type DiagnosisBounds,
-  type DiagnosisSources,
-  MEMBER_DOMAINS_MAX,
-  type TenantRows,
-} from '../../domain/diagnosis.ts';
+import type { DiagnosisBounds, DiagnosisSources } from '../../domain/diagnosis.ts';
 import { column, literal } from '../rows/row-predicate.ts';
+import { BYTEWISE, PLAINLY } from './rows-by-tenant.ts';
+import { factsJoins, TEXT_MAX } from './tenant-facts-joins.ts';
 
-/** Texts are cut here: more says no more, and a megabyte in a name must not stop anything. */
-const TEXT_MAX = 1_000;
 const LABEL_MAX = 200;
 /** Numbers of names that follow each other may leave gaps: some of the tenants are gone by now. */
 const SEQUENCE_GAP = 5;
-/** Equal texts need no order of a language, which takes several times as long to sort by. */
-const BYTEWISE = ' collate "C"';
 /** Where more than this share has such a name, and more than a handful, the application numbers everybody. */
 const SEQUENCE_SHARE = 0.5;
 const SEQUENCE_HANDFUL = 10;
-/** Nine tenths of all tenants stay below. */
-const USAGE_SHARE = 0.9;
-const SECOND = '1000 milliseconds';
+/** Where more than this share, and so many, have one and the same moment, no sign-up but an import wrote it. */
+const IMPORT_SHARE = 0.5;
+const IMPORT_TENANTS = 100;
 
 export interface FactsQuestion {
   readonly sources: DiagnosisSources;
@@ -30,8 +23,7 @@ export interface FactsQuestion {
 /**
  * One row for each tenant, by id, with everything that diagnosis asks of the database. One statement, so
  * that each table is read once however many tenants there are, and so that a cursor over it needs no
- * memory here. Tenant columns are compared as text: in a table without foreign key they need not be of
- * the key's type. Pure.
+ * memory here. Pure.
  *
  * A tenant is in a burst of k within a span where some k neighbours in order of time, itself among them,
  * lie within it: `lead(k - 1)` says where such a run starts, and a count over the k - 1 rows before
@@ -40,7 +32,7 @@ export interface FactsQuestion {
  */
 export function tenantFactsQuery({ sources, bounds, asOf }: FactsQuestion): string {
   const moment = `${literal(asOf)}::timestamptz`;
-  const joins = joinsOf(sources, bounds, moment);
+  const joins = factsJoins(sources, bounds, moment);
   return `
 with ${joins.map(({ name, sql, materialized }) => `${name} as ${materialized ? 'materialized ' : ''}(${sql})`).join(',\n')}
 ${joins.length === 0 ? '' : ','} tenant as (${tenantRows(sources)}),
@@ -58,14 +50,15 @@ function tenantRows(sources: DiagnosisSources): string {
   const label =
     tenant.label === null
       ? key
-      : `coalesce(left(t.${column(tenant.label)}::text, ${LABEL_MAX}), ${key})`;
+      : `coalesce(left(t.${column(tenant.label)}::text${PLAINLY}, ${LABEL_MAX}), ${key}${PLAINLY})`;
   return `select ${[
     `${key}${BYTEWISE} as id`,
     `${label} as label`,
     `${flag(sources.testColumn)} as is_test`,
     `coalesce(${flag(sources.holdColumn)}, false) as is_held`,
     `${descendants(sources)} as has_descendants`,
-    `${createdAtColumn === null ? 'null' : finite(`t.${column(createdAtColumn)}`)}::timestamptz as created_at`,
+    `${createdAt(createdAtColumn)} as created_at`,
+    `${createdAtColumn?.isDay === true ? 'null::timestamptz' : createdAt(createdAtColumn)} as signed_up_at`,
     `(${addressOf(addressColumn)})${BYTEWISE} as address`,
     `${subdomainColumn === null ? 'null' : `nullif(lower(trim(${text(subdomainColumn)})), '')${BYTEWISE}`} as subdomain`,
     `${owner?.kind === 'column' ? `coalesce(trim(${text(owner.column)}), '') = ''` : 'null::boolean'} as owner_missing`,
@@ -75,21 +68,32 @@ function tenantRows(sources: DiagnosisSources): string {
   ].join(', ')} from ${tenant.table} t`;
 }
 
-const text = (name: string): string => `left(t.${column(name)}::text, ${TEXT_MAX})`;
+const text = (name: string): string => `left(t.${column(name)}::text${PLAINLY}, ${TEXT_MAX})`;
 
 const flag = (name: string | null): string =>
   name === null ? 'null::boolean' : `t.${column(name)}::boolean`;
 
-/** Infinity is no moment that anything can be counted from. */
-const finite = (moment: string): string => `case when isfinite(${moment}) then ${moment} end`;
+/** A day's end: whoever came on that day was there by then. */
+function createdAt(moment: DiagnosisSources['createdAtColumn']): string {
+  if (moment === null) return 'null::timestamptz';
+  const name = `t.${column(moment.name)}`;
+  return `case when isfinite(${name}) then ${moment.isDay ? `${name} + 1` : name} end::timestamptz`;
+}
 
-/** IPv6 by its /64: that is what one customer of a provider has. */
+/**
+ * IPv6 by its /64: that is what one customer of a provider has. But `::ffff:192.0.2.1` is what a socket
+ * for both families calls an IPv4 address, and all of them lie in one /64.
+ */
 function addressOf(address: DiagnosisSources['addressColumn']): string {
   if (address === null) return 'null::text';
   const name = `t.${column(address.name)}`;
-  return address.isNetwork
-    ? `case family(${name}) when 6 then text(network(set_masklen(${name}::inet, least(64, masklen(${name}::inet))))) else host(${name}) end`
-    : `nullif(lower(trim(left(${name}::text, 100))), '')`;
+  if (!address.isNetwork) {
+    const written = `lower(trim(left(${name}::text${PLAINLY}, 100)))`;
+    return `nullif(regexp_replace(${written}${BYTEWISE}, '^::ffff:(?=[0-9]+[.])', ''), '')`;
+  }
+  return `case when family(${name}) = 4 then host(${name})
+    when ${name} <<= '::ffff:0:0/96' then split_part(host(${name}), ':', -1)
+    else text(network(set_masklen(${name}::inet, least(64, masklen(${name}::inet))))) end`;
 }
 
 /** Does another tenant refer to this one? */
@@ -104,11 +108,15 @@ function descendants({ tenant, tree }: DiagnosisSources): string {
   return tests.length === 0 ? 'false' : `coalesce(${tests.join(' or ')}, false)`;
 }
 
-/** A name without its last number, and the number; both null where there is none, or hardly a name. */
+/**
+ * A name without its last number, and the number; both null where there is none, or hardly a name.
+ * Bytewise: elsewhere `\d` is any script's digit, of which no number can be made. Two letters in a row
+ * are then two characters that are no ASCII signs.
+ */
 function sequenceColumns(name: string, at: number): string[] {
-  const number = `substring(${name} from '(\\d{1,15})\\D*$')`;
-  const stem = `regexp_replace(lower(${name}), '\\d+(\\D*)$', '#\\1')`;
-  const isNamed = `${name} ~ '[[:alpha:]]{2}' and ${number} is not null`;
+  const number = `substring(${name}${BYTEWISE} from '(\\d{1,15})\\D*$')`;
+  const stem = `regexp_replace(lower(${name})${BYTEWISE}, '\\d+(\\D*)$', '#\\1')`;
+  const isNamed = `${name}${BYTEWISE} ~ '[^\\x01-\\x40\\x5b-\\x60\\x7b-\\x7f]{2}' and ${number} is not null`;
   return [
     `case when ${isNamed} then ${stem} end${BYTEWISE} as stem_${at}`,
     `case when ${isNamed} then ${number}::bigint end as number_${at}`,
@@ -116,15 +124,16 @@ function sequenceColumns(name: string, at: number): string[] {
 }
 
 function runStarts(sources: DiagnosisSources, { bulk }: DiagnosisBounds): string {
-  const byAddress = 'partition by address order by created_at, id';
-  const byTime = 'order by created_at, id';
+  const byAddress = 'partition by address order by signed_up_at, id';
+  const byTime = 'order by signed_up_at, id';
   const burst = `${bulk.burstMinutes} minutes`;
   return `select *, ${[
-    `coalesce(lead(created_at, ${bulk.perHour - 1}) over (${byAddress}) - created_at <= '1 hour', false) as starts_address`,
-    `count(*) over (partition by address order by created_at ${near('1 hour')}) as near_address`,
-    `coalesce(lead(created_at, ${bulk.burstTenants - 1}) over (${byTime}) - created_at <= '${burst}', false) as starts_burst`,
-    `count(*) over (order by created_at ${near(burst)}) as near_burst`,
+    `coalesce(lead(signed_up_at, ${bulk.perHour - 1}) over (${byAddress}) - signed_up_at <= '1 hour', false) as starts_address`,
+    `count(*) over (partition by address order by signed_up_at ${near('1 hour')}) as near_address`,
+    `coalesce(lead(signed_up_at, ${bulk.burstTenants - 1}) over (${byTime}) - signed_up_at <= '${burst}', false) as starts_burst`,
+    `count(*) over (order by signed_up_at ${near(burst)}) as near_burst`,
     'count(*) over (partition by subdomain) as subdomain_tenants',
+    'count(*) over (partition by signed_up_at) as same_moment',
     'count(*) over () as tenants',
     ...sources.nameColumns.flatMap((_, at) => [
       `coalesce(lead(number_${at}, ${bulk.sequence - 1}) over (partition by stem_${at} order by number_${at}, id) - number_${at} <= ${(bulk.sequence - 1) * SEQUENCE_GAP}, false) as starts_${at}`,
@@ -154,10 +163,11 @@ function runMembers(sources: DiagnosisSources, { bulk }: DiagnosisBounds): strin
     ...sources.nameColumns.flatMap((_, at) => [`name_${at}`, `stem_tenants_${at}`]),
     ...sources.emailColumns.map((_, at) => `email_${at}`),
   ];
+  const isSignUp = `signed_up_at is not null and same_moment <= greatest(${IMPORT_TENANTS}, ${IMPORT_SHARE} * tenants)`;
   return `select ${[
     ...kept,
-    `address is not null and created_at is not null and ${reached('starts_address', 'partition by address order by created_at, id', bulk.perHour)} as in_address_run`,
-    `created_at is not null and ${reached('starts_burst', 'order by created_at, id', bulk.burstTenants)} as in_burst`,
+    `address is not null and ${isSignUp} and ${reached('starts_address', 'partition by address order by signed_up_at, id', bulk.perHour)} as in_address_run`,
+    `${isSignUp} and ${reached('starts_burst', 'order by signed_up_at, id', bulk.burstTenants)} as in_burst`,
     ...sources.nameColumns.map(
       (_, at) =>
         `stem_${at} is not null and stem_tenants_${at} <= greatest(${SEQUENCE_HANDFUL}, ${SEQUENCE_SHARE} * tenants) and ${reached(`starts_${at}`, `partition by stem_${at} order by number_${at}, id`, bulk.sequence)} as in_sequence_${at}`,
@@ -167,106 +177,3 @@ function runMembers(sources: DiagnosisSources, { bulk }: DiagnosisBounds): strin
 
 const reached = (starts: string, window: string, length: number): string =>
   `count(*) filter (where ${starts}) over (${window} rows between ${length - 1} preceding and current row) > 0`;
-
-/** What other tables say, one row a tenant, joined to it. */
-interface Join {
-  readonly name: string;
-  readonly sql: string;
-  readonly materialized: boolean;
-  readonly join: readonly string[];
-  readonly selects: readonly string[];
-}
-
-function joinsOf(sources: DiagnosisSources, bounds: DiagnosisBounds, moment: string): Join[] {
-  const { agents, owner, activity, usage, memberEmails } = sources;
-  return [
-    ...(agents === null ? [] : [rowCount('agents', agents)]),
-    ...(owner?.kind === 'table' ? [rowCount('members', owner)] : []),
-    ...(activity.length === 0 ? [] : [lastActivity(activity, moment)]),
-    ...(usage === null ? [] : usageJoins(usage, bounds.usage, moment)),
-    ...memberEmails.map((member, at) => memberDomains(member, at)),
-  ];
-}
-
-function rowCount(name: string, { table, tenantColumn }: TenantRows): Join {
-  const tenant = column(tenantColumn);
-  return {
-    name,
-    sql: `select ${tenant}::text as id, count(*) as rows from ${table} where ${tenant} is not null group by ${tenant}`,
-    materialized: false,
-    join: [`left join ${name} on ${name}.id = runs.id`],
-    selects: [`coalesce(${name}.rows, 0) as ${name}`],
-  };
-}
-
-/** A moment that has not come is an appointment, not activity; a second of grace for clocks. */
-function lastActivity(activity: DiagnosisSources['activity'], moment: string): Join {
-  const parts = activity.map(({ table, tenantColumn, column: name }) => {
-    const tenant = column(tenantColumn);
-    const at = column(name);
-    return `select ${tenant}::text as id, max(${at})::timestamptz as at from ${table}
-      where ${tenant} is not null and isfinite(${at}) and ${at} <= ${moment} + '${SECOND}'::interval
-      group by ${tenant}`;
-  });
-  return {
-    name: 'activity',
-    sql: `select id, max(at) as at from (${parts.join(' union all ')}) one group by id`,
-    materialized: false,
-    join: ['left join activity on activity.id = runs.id'],
-    selects: ['activity.at as last_activity_at'],
-  };
-}
-
-function usageJoins(
-  usage: NonNullable<DiagnosisSources['usage']>,
-  bounds: DiagnosisBounds['usage'],
-  moment: string,
-): Join[] {
-  const tenant = column(usage.tenantColumn);
-  const requests =
-    usage.requestsColumn === null ? 'count(*)' : `sum(${column(usage.requestsColumn)})`;
-  const at = usage.atColumn === null ? null : column(usage.atColumn);
-  const within =
-    at === null
-      ? ''
-      : ` and ${at} > ${moment} - '${bounds.days} days'::interval and ${at} <= ${moment}`;
-  return [
-    {
-      name: 'requests',
-      sql: `select ${tenant}::text as id, ${requests}::float8 as total from ${usage.table} where ${tenant} is not null${within} group by ${tenant}`,
-      materialized: true,
-      join: ['left join requests on requests.id = runs.id'],
-      selects: ['requests.total as requests'],
-    },
-    {
-      name: 'requests_limit',
-      sql: `select greatest(${bounds.requestsMin}, ${bounds.factor} * percentile_cont(${USAGE_SHARE}) within group (order by total)) as most from requests`,
-      materialized: true,
-      join: ['cross join requests_limit'],
-      selects: ['requests_limit.most as requests_limit'],
-    },
-  ];
-}
-
-function memberDomains(
-  { table, tenantColumn, column: name }: DiagnosisSources['memberEmails'][number],
-  at: number,
-): Join {
-  const tenant = column(tenantColumn);
-  const address = `left(${column(name)}::text, ${TEXT_MAX})`;
-  // Five times as fast as a regular expression, and there are people enough.
-  const domain = `lower(split_part(${address}, '@', -1))`;
-  const alias = `people_${at}`;
-  return {
-    name: alias,
-    sql: `select id, (array_agg(domain order by domain))[1:${MEMBER_DOMAINS_MAX}] as domains, count(*) as total
-      from (select ${tenant}::text as id, ${domain} as domain from ${table}
-            where ${tenant} is not null and position('@' in ${address}) > 0 group by 1, 2) one group by id`,
-    materialized: false,
-    join: [`left join ${alias} on ${alias}.id = runs.id`],
-    selects: [
-      `${alias}.domains as domains_${at}`,
-      `coalesce(${alias}.total, 0) as domains_total_${at}`,
-    ],
-  };
-}

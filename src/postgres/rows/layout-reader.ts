@@ -69,7 +69,8 @@ function layoutOf(
   row: { columns: ArchivedColumn[] | null; primary_key: string[] | null } | undefined,
 ): ArchiveLayout {
   const columns = row?.columns ?? [];
-  const text = JSON.stringify([table, relation, columns]);
+  const primaryKey = row?.primary_key ?? [];
+  const text = JSON.stringify([table, relation, columns, primaryKey]);
   const id = createHash('sha256').update(text).digest('hex').slice(0, 16);
-  return { id, table, relation, columns, primaryKey: row?.primary_key ?? [] };
+  return { id, table, relation, columns, primaryKey };
 }

@@ -103,6 +103,39 @@ describe('What diagnosis looks at', () => {
       },
     });
   });
+
+  it('is refused where a column is of a type that nothing can be told by, every one at once', async () => {
+    const diagnosis = {
+      activity: [{ table: 'public.messages', column: 'id' }],
+      usage: { table: 'public.users', requestsColumn: 'email', atColumn: 'id' },
+    };
+    const tenant = { table: 'public.accounts', testColumn: 'name' };
+    await expect(runDiagnosis(database.url, { tenant, diagnosis })).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      details: {
+        problems: [
+          'tenant.testColumn: name is of type text, not boolean.',
+          'diagnosis.activity: id is of type bigint, not a date or time.',
+          'diagnosis.usage.requestsColumn: email is of type text, not a number.',
+          'diagnosis.usage.atColumn: id is of type bigint, not a date or time.',
+        ],
+      },
+    });
+  });
+
+  it('is refused where one id may be several tenants', async () => {
+    const url = await databaseOf(
+      'create table tenants (region text, id int, name text, primary key (region, id))',
+    );
+    const tenant = { table: 'public.tenants' };
+    await expect(runDiagnosis(url, { tenant })).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining('a tenant must be named by one'),
+    });
+    await expect(runDiagnosis(url, { tenant: { ...tenant, key: 'id' } })).rejects.toMatchObject({
+      message: expect.stringContaining('public.tenants.id is not unique'),
+    });
+  });
 });
 
 describe('A database of another shape', () => {
@@ -146,7 +179,7 @@ describe('A database of another shape', () => {
     );
     const { entries, summary } = await runDiagnosis(url, { tenant: { table: 'public.tenants' } });
     expect(entries.map(({ recommendation, reasons }) => [recommendation, reasons])).toEqual([
-      ['review', ['activity-unknown']],
+      ['review', ['activity-unknown', 'age-unknown']],
       ['keep', ['no-sign']],
     ]);
     expect(summary.redis).toEqual({ counted: false, why: expect.stringContaining('redis.keys') });
@@ -178,7 +211,7 @@ describe('A database of another shape', () => {
     });
     expect(summary.warnings).toEqual([
       expect.stringMatching(
-        /^Activity is not looked for in public\.comments, public\.likes, public\.posts, public\.visits: no tenant column/,
+        /^Activity is not looked for in public\.comments, public\.posts, public\.visits: no date of their own/,
       ),
     ]);
     expect(summary.dangling).toEqual([
@@ -236,6 +269,28 @@ describe('Reading', () => {
     ).rejects.toMatchObject({
       code: 'TIMED_OUT',
       remedy: expect.stringContaining('diagnosis.statementTimeoutMs'),
+    });
+  });
+
+  it('says which tables it was reading, and who cancelled it where it was somebody', async () => {
+    await withClient(database.url, async (client) => {
+      await client.query('begin; lock table messages in access exclusive mode');
+      const diagnosis = { statementTimeoutMs: 1_000 };
+      await expect(runDiagnosis(database.url, { diagnosis })).rejects.toMatchObject({
+        code: 'TIMED_OUT',
+        message: expect.stringMatching(
+          /^Reading public\.accounts, .*public\.messages.* took longer than 1000 ms in one statement\. Nothing was changed\.$/,
+        ),
+        remedy: expect.stringContaining('pg_stat_activity'),
+      });
+    });
+    await expect(
+      withTransaction((client) =>
+        client.query('select pg_cancel_backend(pg_backend_pid()), pg_sleep(60)'),
+      ),
+    ).rejects.toMatchObject({
+      code: 'TIMED_OUT',
+      message: expect.stringContaining('cancelled in PostgreSQL by somebody'),
     });
   });
 

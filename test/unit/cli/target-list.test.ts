@@ -38,6 +38,8 @@ describe('a list of tenants', () => {
       kind: 'diagnosis',
       version: 1,
       database: '7/5/app',
+      tenantTable: 'public.tenants',
+      environment: 'staging',
       madeAt: '2026-03-01T00:00:00.000Z',
       asOf: '2026-03-01T00:00:00.000Z',
       tenants: [
@@ -53,6 +55,8 @@ describe('a list of tenants', () => {
         ids: ['a', 'd'],
         report: {
           database: '7/5/app',
+          tenantTable: 'public.tenants',
+          environment: 'staging',
           madeAt: '2026-03-01T00:00:00.000Z',
           asOf: '2026-03-01T00:00:00.000Z',
         },
@@ -71,6 +75,7 @@ describe('a list of tenants', () => {
         { ...report, tenants: [{ tenantId: 'a', recommendation: 'Purge' }] },
       ],
       ['no database', { ...report, database: undefined }],
+      ['no tenant table', { ...report, tenantTable: undefined }],
       ['another kind', { ...report, kind: 'inventory' }],
     ])('but not with %s', (_what, broken) => {
       expect(() => parseTargetList(JSON.stringify(broken), 'report.json')).toThrow(
