@@ -39,7 +39,7 @@ const guard = new PreventionGuard({
   log,
   registry,
   query: (text, values) => pool.query(text, values),
-  trustedProxies: env['TRUSTED_PROXIES']?.split(',') ?? [],
+  trustedProxies: listOf(env['TRUSTED_PROXIES']),
   limits: {
     redisTimeoutMs: Number(env['REDIS_TIMEOUT_MS'] ?? '500'),
     onRedisDown: env['ON_REDIS_DOWN'] === 'open' ? 'open' : 'closed',
@@ -53,7 +53,7 @@ await pool.query(
      id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
      name text NOT NULL, subdomain text UNIQUE, email text NOT NULL)`,
 );
-const server = createServer(createSignupApp({ guard, pool, registry, widget: widgetOf() }));
+const server = createServer(createSignupApp({ guard, pool, registry, log, widget: widgetOf() }));
 server.listen(Number(env['PORT'] ?? '8080'), '127.0.0.1');
 await once(server, 'listening');
 const address = server.address();
@@ -78,10 +78,16 @@ function required(name: string): string {
   return value;
 }
 
+/** `a, b` → a and b. */
+function listOf(text = ''): string[] {
+  const entries = text.split(',').map((entry) => entry.trim());
+  return entries.filter((entry) => entry !== '');
+}
+
 function providerOf(): CaptchaProviderName | null {
   const name = env['CAPTCHA_PROVIDER'] ?? '';
   if (name === '') return null;
-  if (name in CAPTCHA_PROVIDERS) return name as CaptchaProviderName;
+  if (Object.hasOwn(CAPTCHA_PROVIDERS, name)) return name as CaptchaProviderName;
   throw new Error(`CAPTCHA_PROVIDER: one of ${Object.keys(CAPTCHA_PROVIDERS).join(', ')}`);
 }
 
@@ -93,7 +99,7 @@ function captchaOf(): CaptchaSettings | null {
     provider,
     secret: required('CAPTCHA_SECRET'),
     siteKey: required('CAPTCHA_SITE_KEY'),
-    hostnames: required('CAPTCHA_HOSTNAMES').split(','),
+    hostnames: listOf(required('CAPTCHA_HOSTNAMES')),
     ...(verifyUrl === undefined ? {} : { verifyUrl }),
   };
 }

@@ -9,7 +9,8 @@ export interface Widget {
 
 /** The form, with the provider's widget where there is one. @param nonce of the page's own script */
 export function signupPage(widget: Widget | null, nonce: string): string {
-  const { elementClass, scriptUrl } = CAPTCHA_PROVIDERS[widget?.provider ?? 'hcaptcha'];
+  const { elementClass, scriptUrl, scriptObject } =
+    CAPTCHA_PROVIDERS[widget?.provider ?? 'hcaptcha'];
   const captcha =
     widget === null
       ? ''
@@ -43,15 +44,31 @@ export function signupPage(widget: Widget | null, nonce: string): string {
       const status = document.querySelector('[role=status]');
       form.addEventListener('submit', async (event) => {
         event.preventDefault();
+        status.textContent = '';
+        status.textContent = await send().catch(() => {
+          renewWidget();
+          return 'The service did not answer. Please try again later.';
+        });
+      });
+      async function send() {
         const response = await fetch(form.action, {
           method: 'POST',
           body: new URLSearchParams(new FormData(form)),
         });
         const answer = await response.json();
-        status.textContent = response.ok
-          ? 'Welcome, ' + answer.name + '.'
-          : answer.error.message + (answer.error.reference ? ' Reference: ' + answer.error.reference : '');
-      });
+        if (response.ok) return 'Welcome, ' + answer.name + '.';
+        renewWidget();
+        const { message, reference } = answer.error;
+        return message + (reference ? ' Reference: ' + reference : '');
+      }
+      // A token is good once: who has to correct something solves another challenge.
+      function renewWidget() {
+        try {
+          window['${scriptObject}']?.reset?.();
+        } catch {
+          // A widget that has not come up has nothing to renew.
+        }
+      }
     </script>
   </body>
 </html>`;

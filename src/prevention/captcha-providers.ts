@@ -6,6 +6,10 @@ export interface CaptchaProvider {
   /** For the page: script of the widget, and the class of the element that it replaces. */
   readonly scriptUrl: string;
   readonly elementClass: string;
+  /** Object that the script makes: its `reset()` lets whoever signs up solve another challenge. */
+  readonly scriptObject: string;
+  /** For the page's Content-Security-Policy: what script-, frame-, style- and connect-src must allow. */
+  readonly cspSources: readonly string[];
 }
 
 export const CAPTCHA_PROVIDERS = {
@@ -14,18 +18,28 @@ export const CAPTCHA_PROVIDERS = {
     field: 'h-captcha-response',
     scriptUrl: 'https://js.hcaptcha.com/1/api.js',
     elementClass: 'h-captcha',
+    scriptObject: 'hcaptcha',
+    cspSources: ['https://hcaptcha.com', 'https://*.hcaptcha.com'],
   },
   recaptcha: {
     verifyUrl: 'https://www.google.com/recaptcha/api/siteverify',
     field: 'g-recaptcha-response',
     scriptUrl: 'https://www.google.com/recaptcha/api.js',
     elementClass: 'g-recaptcha',
+    scriptObject: 'grecaptcha',
+    cspSources: [
+      'https://www.google.com/recaptcha/',
+      'https://www.gstatic.com/recaptcha/',
+      'https://recaptcha.google.com/recaptcha/',
+    ],
   },
   turnstile: {
     verifyUrl: 'https://challenges.cloudflare.com/turnstile/v0/siteverify',
     field: 'cf-turnstile-response',
     scriptUrl: 'https://challenges.cloudflare.com/turnstile/v0/api.js',
     elementClass: 'cf-turnstile',
+    scriptObject: 'turnstile',
+    cspSources: ['https://challenges.cloudflare.com'],
   },
 } as const satisfies Record<string, CaptchaProvider>;
 

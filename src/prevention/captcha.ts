@@ -76,7 +76,10 @@ async function reserve(
   token: string,
 ): Promise<CaptchaAnswer> {
   try {
-    const isFirst = await memory.isFirst('captcha', token, REMEMBER_MS);
+    const isFirst = await memory.isFirst('captcha', token, {
+      forMs: REMEMBER_MS,
+      late: requiresMemory ? 'forget' : 'keep',
+    });
     return isFirst ? { kind: 'passed' } : refused('captcha-replayed', { seenBy: 'us' });
   } catch (error) {
     if (!requiresMemory) return { kind: 'passed' };

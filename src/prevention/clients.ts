@@ -20,6 +20,20 @@ export interface Log {
   error(facts: object, message: string): void;
 }
 
+/** A log whose own failure is nobody's: what is judged must not depend on it. */
+export function unfailing(log: Log): Log {
+  const at =
+    (level: keyof Log) =>
+    (facts: object, message: string): void => {
+      try {
+        log[level](facts, message);
+      } catch {
+        // There is nowhere left to say it.
+      }
+    };
+  return { info: at('info'), warn: at('warn'), error: at('error') };
+}
+
 /** The part of `fetch` that is used. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 

@@ -55,7 +55,7 @@ export class DetailRules {
     const names = new Set(allow.names?.map(caseless));
     const subdomains = new Set(allow.subdomains?.map(caseless));
     const emails = new Set(allow.emails?.map(emailKey));
-    const emailDomains = new Set(allow.emailDomains?.map(caseless));
+    const emailDomains = new Set(allow.emailDomains?.map((one) => emailDomain(`@${one}`)));
     this.#exempt = (ip) => networks.contains(ip);
     this.#allowed = (request) =>
       names.has(caseless(request.name)) ||
@@ -63,6 +63,14 @@ export class DetailRules {
       emails.has(emailKey(request.email)) ||
       suffixesOf(emailDomain(request.email) ?? '').some((suffix) => emailDomains.has(suffix)) ||
       networks.contains(request.ip);
+  }
+
+  /** The suspicious words of texts, each once; what is no text has none. Pure. */
+  wordsOf(texts: readonly unknown[]): string[] {
+    const found = texts
+      .filter((text) => typeof text === 'string')
+      .flatMap((text) => suspiciousWords(text, this.#words));
+    return [...new Set(found.map(({ evidence }) => evidence.match))];
   }
 
   /** What the request says that looks like test data. Linear. Pure. */

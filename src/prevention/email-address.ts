@@ -10,22 +10,21 @@ interface Provider {
   readonly domains: readonly string[];
   /** Characters that it does not see. */
   readonly ignored?: RegExp;
-  /** What begins a tag besides the plus sign. */
-  readonly tagMark?: string;
 }
 
 const PROVIDERS: readonly Provider[] = [
   { domains: ['gmail.com', 'googlemail.com'], ignored: /\./g },
   { domains: ['proton.me', 'protonmail.com', 'protonmail.ch', 'pm.me'], ignored: /[._-]/g },
   { domains: ['icloud.com', 'me.com', 'mac.com'] },
-  // A Yahoo name has no hyphen: it begins the keyword of a disposable address.
-  { domains: ['yahoo.com'], tagMark: '-' },
   { domains: ['yandex.ru', 'yandex.com', 'ya.ru', 'yandex.by', 'yandex.kz'], ignored: /[.-]/g },
 ];
 
 const BY_DOMAIN: ReadonlyMap<string, Provider> = new Map(
   PROVIDERS.flatMap((provider) => provider.domains.map((domain) => [domain, provider])),
 );
+
+/** A Yahoo name has no hyphen: it begins the keyword of a disposable address. Each domain has its own names. */
+const YAHOO = /^(?:yahoo\.(?:[a-z]{2,3}|com?\.[a-z]{2})|ymail\.com|rocketmail\.com)$/;
 
 /** Takes mail for `anything@user.fastmail.com` as `user+anything@fastmail.com`. */
 const SUBDOMAIN_MAILBOX = /^([^.]+)\.(fastmail\.(?:com|fm))$/;
@@ -47,11 +46,16 @@ export function isEmail(text: string): boolean {
 export function emailKey(email: string): string {
   const domain = emailDomain(email);
   if (domain === null) return email.trim().toLowerCase();
-  const mailbox = email.slice(0, email.lastIndexOf('@')).trim().normalize('NFKC').toLowerCase();
+  const written = email.slice(0, email.lastIndexOf('@')).trim();
+  const mailbox = written
+    .normalize('NFKC')
+    .replace(/\p{Cf}/gu, '')
+    .toLowerCase();
   const [, user, parent] = SUBDOMAIN_MAILBOX.exec(domain) ?? [];
   if (user !== undefined && parent !== undefined) return `${user}@${parent}`;
   const provider = BY_DOMAIN.get(domain);
-  const bare = withoutTag(withoutTag(mailbox, '+'), provider?.tagMark);
+  const tagMark = YAHOO.test(domain) ? '-' : undefined;
+  const bare = withoutTag(withoutTag(mailbox, '+'), tagMark);
   const plain = provider?.ignored === undefined ? bare : bare.replace(provider.ignored, '');
   return `${plain === '' ? mailbox : plain}@${provider?.domains[0] ?? domain}`;
 }

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { environmentName } from '../domain/environment.ts';
 import { type CaptchaAnswer, verifyCaptcha } from './captcha.ts';
 import { clientAddress, type Networks, parseNetworks } from './client-address.ts';
-import type { Query } from './clients.ts';
+import { type Log, type Query, unfailing } from './clients.ts';
 import { DetailRules } from './details.ts';
-import { type Metrics, makeMetrics, type Outcome } from './metrics.ts';
+import { type Metrics, makeMetrics } from './metrics.ts';
 import {
   checkOptions,
   ENFORCED_ENVIRONMENTS,
@@ -17,25 +17,16 @@ import { RateLimits } from './rate-limits.ts';
 import { isOverridable, type Reason } from './reason.ts';
 import { type CheckedRequest, readRequest, type TenantCreationRequest } from './request.ts';
 import { SharedMemory } from './shared-memory.ts';
-
-export type Verdict =
-  | {
-      readonly allowed: true;
-      /** `clean`: nothing refuses, see `reported`; `reported`: it would be refused in production. */
-      readonly because: 'clean' | 'allow-listed' | 'overridden' | 'reported';
-      /** Rules that were hit all the same. */
-      readonly reported: readonly Reason[];
-      /** Stands in the log. */
-      readonly reference: string;
-    }
-  | {
-      readonly allowed: false;
-      readonly reasons: readonly Reason[];
-      readonly reference: string;
-    };
+import { outcomeOf, type Verdict } from './verdict.ts';
 
 /** What a tenant is judged by once it is created. */
-export type CreatedTenant = Pick<CheckedRequest, 'name' | 'subdomain' | 'email'>;
+export interface CreatedTenant {
+  readonly name: string;
+  /** Null where the application has none. */
+  readonly subdomain: string | null;
+  /** Not looked at. */
+  readonly email?: string | undefined;
+}
 
 /** The setting that lets one row past the trigger, for the rest of the transaction. */
 export const ADMIT_SETTING = 'tenant_purge.allow_signup';
@@ -54,7 +45,10 @@ export class PreventionGuard {
   readonly #tokens: OverrideTokens | null;
   readonly #proxies: Networks;
   readonly #metrics: Metrics;
-  readonly #log: PreventionLog;
+  readonly #log: Log;
+  readonly #kept: PreventionLog;
+  /** Of verdicts that the application still holds: the places that they took. */
+  readonly #places = new WeakMap<Verdict, readonly string[]>();
 
   /** @throws PurgeError CONFIG_INVALID */
   constructor(options: PreventionOptions) {
@@ -70,7 +64,13 @@ export class PreventionGuard {
       options.override === undefined ? null : new OverrideTokens(options.override, this.#memory);
     this.#proxies = parseNetworks(options.trustedProxies ?? [], 'trustedProxies');
     this.#metrics = makeMetrics(options.registry ?? null);
-    this.#log = new PreventionLog(options.log, options.query ?? null, this.#metrics);
+    this.#log = unfailing(options.log);
+    this.#kept = new PreventionLog(this.#log, options.query ?? null, this.#metrics);
+    if (!this.#isEnforced) {
+      // A misspelt `production` lets everybody in: whoever reads the log of a start sees it.
+      const environment = environmentName(options.environment);
+      this.#log.info({ environment, enforced }, 'the guard refuses nobody here, it only reports');
+    }
   }
 
   /** False: everything is let through, and what would have been refused is logged. */
@@ -87,18 +87,14 @@ export class PreventionGuard {
   async checkTenantCreation(request: TenantCreationRequest): Promise<Verdict> {
     const startedMs = performance.now();
     const reference = randomUUID();
-    let judged: Judged;
+    let concluded: Concluded;
     try {
-      judged = await this.#judge(request);
+      concluded = await this.#conclude(request, await this.#judge(request), reference);
     } catch (err) {
-      this.#options.log.error({ err, reference }, 'the guard failed; the tenant is refused');
-      judged = {
-        reasons: [{ code: 'guard-failed', evidence: {} }],
-        reported: [],
-        allowListed: false,
-      };
+      this.#log.error({ err, reference }, 'the guard failed; the tenant is refused');
+      concluded = await this.#conclude(request, FAILED, reference);
     }
-    const { verdict, override } = await this.#conclude(request, judged, reference);
+    const { verdict, override } = concluded;
     const shown = verdict.allowed ? verdict.reported : verdict.reasons;
     const outcome = outcomeOf(verdict);
     this.#metrics.checked(
@@ -109,11 +105,11 @@ export class PreventionGuard {
     // What is let in although something did not answer, or is on the allow-list, is news too.
     if (outcome !== 'allowed') {
       try {
-        this.#log.write({ reference, outcome, reasons: shown, request, override });
+        this.#kept.write({ reference, outcome, reasons: shown, request, override });
       } catch (err) {
         // A payload of getters that throw, say: no reason to judge otherwise.
         this.#metrics.logLost(1);
-        this.#options.log.error({ err, reference }, 'a verdict could not be logged');
+        this.#log.error({ err, reference }, 'a verdict could not be logged');
       }
     }
     return verdict;
@@ -129,39 +125,55 @@ export class PreventionGuard {
    * @param query of the transaction's own connection: the setting ends with it
    */
   async admit(query: Query, tenant: Pick<CreatedTenant, 'name' | 'subdomain'>): Promise<void> {
-    await query(`SELECT set_config('${ADMIT_SETTING}', $1, true)`, [
-      tenant.subdomain ?? tenant.name,
-    ]);
+    // An empty subdomain is none, as for `checkTenantCreation`.
+    const { subdomain, name } = tenant;
+    await query(`SELECT set_config('${ADMIT_SETTING}', $1, true)`, [subdomain || name]);
   }
 
-  /** Counts a tenant that was created, by whichever way; says so where it has a test word. */
-  recordCreated(tenant: CreatedTenant): void {
-    const words = this.#details
-      .findings(tenant)
-      .filter(({ code }) => code === 'suspicious-word')
-      .map(({ evidence }) => evidence['match']);
+  /**
+   * Counts a tenant that was created, by whichever way; says so where it has a test word. Never throws:
+   * the tenant is there.
+   */
+  recordCreated({ name, subdomain }: CreatedTenant): void {
+    const words = this.#details.wordsOf([name, subdomain]);
     this.#metrics.created(words.length > 0);
-    if (words.length > 0) {
-      this.#options.log.warn({ words }, 'a tenant with a test word was created');
+    if (words.length > 0) this.#log.warn({ words }, 'a tenant with a test word was created');
+  }
+
+  /**
+   * Frees the places of a verdict whose tenant could not be created after all: its subdomain is taken,
+   * the database is away. The CAPTCHA's token and an override stay spent. Once per verdict, further calls
+   * do nothing; never throws, and takes no longer than Redis's time-out: a place that cannot be given
+   * back stays taken until its window ends.
+   * @param verdict the object itself, as `checkTenantCreation` gave it
+   */
+  async giveBack(verdict: Verdict): Promise<void> {
+    const places = this.#places.get(verdict);
+    if (places === undefined) return;
+    this.#places.delete(verdict);
+    try {
+      await this.#rates.giveBack(places);
+    } catch (err) {
+      const { reference } = verdict;
+      this.#log.warn({ err, reference }, 'the places of a sign-up that failed stay taken');
     }
   }
 
   /** When every log row of the verdicts so far is written, or lost; for shutdown. */
   settle(): Promise<void> {
-    return this.#log.settle();
+    return this.#kept.settle();
   }
 
   async #judge(request: TenantCreationRequest): Promise<Judged> {
     const read = readRequest(request);
-    if (read.value === null) return { reasons: [read.reason], reported: [], allowListed: false };
+    if (read.value === null) return refusedFor([read.reason]);
     const found = this.#details.findings(read.value);
     const allowListed = found.length > 0 && this.#details.isAllowed(read.value);
     const reported: Reason[] = allowListed ? [...found] : [];
-    if (found.length > 0 && !allowListed) return { reasons: found, reported, allowListed };
+    if (found.length > 0 && !allowListed) return refusedFor(found);
     const captcha = await this.#askCaptcha(request, read.value, reported);
-    if (captcha !== null) return { reasons: [captcha], reported, allowListed };
-    const reasons = await this.#takePlaces(read.value, reported);
-    return { reasons, reported, allowListed };
+    if (captcha !== null) return { ...refusedFor([captcha]), reported };
+    return { ...(await this.#takePlaces(read.value, reported)), reported, allowListed };
   }
 
   /** Why the CAPTCHA refuses, or null; what is put up with goes to `reported`. */
@@ -186,7 +198,7 @@ export class PreventionGuard {
       case 'unavailable': {
         const isRedis = answer.reason.code === 'redis-unavailable';
         this.#metrics.unavailable(isRedis ? 'redis' : 'captcha');
-        this.#options.log.error({ reason: answer.reason }, 'the CAPTCHA could not be verified');
+        this.#log.error({ reason: answer.reason }, 'the CAPTCHA could not be verified');
         if (isRedis || captcha.onUnavailable !== 'open') return answer.reason;
         reported.push(answer.reason);
         return null;
@@ -196,25 +208,28 @@ export class PreventionGuard {
     }
   }
 
-  async #takePlaces({ ip, email }: CheckedRequest, reported: Reason[]): Promise<readonly Reason[]> {
+  async #takePlaces(
+    { ip, email }: CheckedRequest,
+    reported: Reason[],
+  ): Promise<Pick<Judged, 'reasons' | 'places'>> {
     const counted = this.#details.isUncounted(ip) ? null : ip;
     const answer = await this.#rates.take({ ip: counted, email });
     switch (answer.kind) {
       case 'taken':
-        return [];
+        return { reasons: [], places: answer.places };
       case 'exceeded':
-        return answer.reasons;
+        return { reasons: answer.reasons, places: [] };
       case 'unavailable': {
         this.#metrics.unavailable('redis');
         const { onRedisDown } = this.#limits;
-        this.#options.log.error(
+        this.#log.error(
           { err: answer.cause, onRedisDown },
           'Redis did not count a tenant creation',
         );
         const reason: Reason = { code: 'redis-unavailable', evidence: {} };
-        if (onRedisDown === 'closed') return [reason];
+        if (onRedisDown !== 'open') return { reasons: [reason], places: [] };
         reported.push(reason);
-        return [];
+        return { reasons: [], places: [] };
       }
       default:
         return answer satisfies never;
@@ -223,22 +238,25 @@ export class PreventionGuard {
 
   async #conclude(
     request: TenantCreationRequest,
-    { reasons, reported, allowListed }: Judged,
+    { reasons, reported, allowListed, places }: Judged,
     reference: string,
-  ): Promise<{ readonly verdict: Verdict; readonly override: string | null }> {
+  ): Promise<Concluded> {
     if (reasons.length === 0) {
       const because = allowListed ? 'allow-listed' : 'clean';
-      return { verdict: { allowed: true, because, reported, reference }, override: null };
+      const verdict: Verdict = { allowed: true, because, reported, reference };
+      if (places.length > 0) this.#places.set(verdict, places);
+      return { verdict, override: null };
     }
     const all = [...reasons, ...reported];
     if (!this.#isEnforced) {
       const verdict: Verdict = { allowed: true, because: 'reported', reported: all, reference };
       return { verdict, override: null };
     }
+    const refused: Concluded = { verdict: { allowed: false, reasons, reference }, override: null };
+    // What cannot be read is not read here either: it may be of getters that throw.
+    if (this.#tokens === null || !reasons.every(isOverridable)) return refused;
     const { overrideToken: token, subdomain, name } = request;
-    if (this.#tokens === null || typeof token !== 'string' || !reasons.every(isOverridable)) {
-      return { verdict: { allowed: false, reasons, reference }, override: null };
-    }
+    if (typeof token !== 'string') return refused;
     const answer = await this.#tokens.spend(token, [subdomain || name]);
     switch (answer.kind) {
       case 'accepted':
@@ -247,10 +265,7 @@ export class PreventionGuard {
           override: `overruled by ${answer.operator}, token ${answer.id}`,
         };
       case 'refused':
-        return {
-          verdict: { allowed: false, reasons, reference },
-          override: `the override token was not accepted: ${answer.why}`,
-        };
+        return { ...refused, override: `the override token was not accepted: ${answer.why}` };
       default:
         return answer satisfies never;
     }
@@ -262,20 +277,21 @@ interface Judged {
   /** Hit, and let through all the same: allow-listed, or put up with by configuration. */
   readonly reported: readonly Reason[];
   readonly allowListed: boolean;
+  /** Taken of the limits; none where the request is refused. */
+  readonly places: readonly string[];
 }
 
-function outcomeOf(verdict: Verdict): Outcome {
-  if (!verdict.allowed) return 'refused';
-  const { because, reported } = verdict;
-  switch (because) {
-    case 'overridden':
-      return 'overridden';
-    case 'reported':
-      return 'reported';
-    case 'clean':
-    case 'allow-listed':
-      return reported.length === 0 ? 'allowed' : 'reported';
-    default:
-      return because satisfies never;
-  }
+interface Concluded {
+  readonly verdict: Verdict;
+  /** Who overruled, or why a token did not. */
+  readonly override: string | null;
 }
+
+const refusedFor = (reasons: readonly Reason[]): Judged => ({
+  reasons,
+  reported: [],
+  allowListed: false,
+  places: [],
+});
+
+const FAILED = refusedFor([{ code: 'guard-failed', evidence: {} }]);

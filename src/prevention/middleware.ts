@@ -1,20 +1,23 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { CAPTCHA_PROVIDERS, type CaptchaProviderName } from './captcha-providers.ts';
-import type { PreventionGuard, Verdict } from './guard.ts';
+import type { PreventionGuard } from './guard.ts';
 import type { TenantCreationRequest } from './request.ts';
+import type { Verdict } from './verdict.ts';
 
-/** The parts of Express's request and response that are used; Express 4 and 5 both have them. */
+/**
+ * The parts of Express's request and response that are used; Express 4 and 5 both have them. Without
+ * `body` and `locals`, which are used too: Express infers the types of the handlers behind from those
+ * of the middleware, and would call both unknown there.
+ */
 export interface HttpRequest {
   readonly method: string;
   readonly baseUrl?: string;
   readonly path: string;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly socket: { readonly remoteAddress?: string | undefined };
-  readonly body?: unknown;
 }
 
 export interface HttpResponse {
-  readonly locals: Record<string, unknown>;
   status(code: number): { json(body: unknown): unknown };
 }
 
@@ -75,7 +78,8 @@ async function isLetIn(
   const startedMs = performance.now();
   const verdict = await judge(guard, request, options);
   if (verdict.allowed) {
-    response.locals['prevention'] = verdict;
+    const { locals } = response as HttpResponse & { readonly locals: Record<string, unknown> };
+    locals['prevention'] = verdict;
     return true;
   }
   const leastMs = options.refusalMsMin ?? REFUSAL_MS_MIN;
@@ -89,7 +93,7 @@ function judge(
   request: HttpRequest,
   { read = readBody, captcha, overrideHeader = 'x-signup-override' }: MiddlewareOptions,
 ): Promise<Verdict> {
-  const body = bodyOf(request.body);
+  const body = bodyOf((request as HttpRequest & { readonly body?: unknown }).body);
   return guard.checkTenantCreation({
     ...read(body),
     ip: guard.addressOf(request.socket.remoteAddress, first(request.headers['x-forwarded-for'])),

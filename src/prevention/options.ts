@@ -1,9 +1,16 @@
 import type { Registry } from 'prom-client';
 import { PurgeError } from '../domain/errors.ts';
 import type { CaptchaSettings } from './captcha.ts';
-import { CAPTCHA_PROVIDERS } from './captcha-providers.ts';
 import type { Fetch, Log, Query, RedisClient } from './clients.ts';
 import type { DetailSettings } from './details.ts';
+import {
+  captchaProblems,
+  choiceProblems,
+  clientProblems,
+  listProblems,
+  numberProblems,
+  overrideProblems,
+} from './option-problems.ts';
 import type { OverrideSettings } from './override-token.ts';
 
 export interface PreventionOptions extends DetailSettings {
@@ -54,48 +61,19 @@ const WINDOW_MAX_MS = 30 * 86_400_000;
 const TIMEOUT_MAX_MS = 60_000;
 
 /**
- * The limits with their defaults. @throws PurgeError CONFIG_INVALID with every problem of limits and
- * CAPTCHA: a guard that is set up wrongly must not come up and let everybody in.
+ * The limits with their defaults. @throws PurgeError CONFIG_INVALID with every problem: a guard that is
+ * set up wrongly must not come up and let everybody in, or nobody. Values are looked at as they are, not
+ * as their types say: they come from the environment and from plain JavaScript too.
  */
-export function checkOptions({ limits = {}, captcha }: PreventionOptions): Required<LimitOptions> {
-  const checked = { ...LIMIT_DEFAULTS, ...definedOf(limits) };
-  const problems: string[] = [];
-  const number = (name: string, value: number, least: number, most: number): void => {
-    if (!(Number.isInteger(value) && value >= least && value <= most)) {
-      problems.push(`${name}: must be a whole number from ${least} to ${most}`);
-    }
-  };
-  number('limits.perIp', checked.perIp, 1, POINTS_MAX);
-  number('limits.perEmail', checked.perEmail, 1, POINTS_MAX);
-  number('limits.windowMs', checked.windowMs, 1_000, WINDOW_MAX_MS);
-  if (checked.windowMs % 1_000 !== 0) problems.push('limits.windowMs: must be whole seconds');
-  number('limits.redisTimeoutMs', checked.redisTimeoutMs, 1, TIMEOUT_MAX_MS);
-  if (captcha !== undefined) {
-    if (!(captcha.provider in CAPTCHA_PROVIDERS)) {
-      problems.push(
-        `captcha.provider: must be one of ${Object.keys(CAPTCHA_PROVIDERS).join(', ')}`,
-      );
-    }
-    if (captcha.secret === '') problems.push('captcha.secret: is empty');
-    if (captcha.hostnames.length === 0) {
-      problems.push('captcha.hostnames: name the pages that the widget stands on');
-    }
-    const { timeoutMs, scoreMin, verifyUrl } = captcha;
-    if (timeoutMs !== undefined) number('captcha.timeoutMs', timeoutMs, 1, TIMEOUT_MAX_MS);
-    if (scoreMin !== undefined && !(scoreMin >= 0 && scoreMin <= 1)) {
-      problems.push('captcha.scoreMin: must be from 0 to 1');
-    }
-    // hCaptcha's score is a risk: the higher the worse; it names no action.
-    if (scoreMin !== undefined && captcha.provider !== 'recaptcha') {
-      problems.push('captcha.scoreMin: only reCAPTCHA v3 has such a score');
-    }
-    if (captcha.action !== undefined && captcha.provider === 'hcaptcha') {
-      problems.push('captcha.action: hCaptcha names no action');
-    }
-    if (verifyUrl !== undefined && !/^https?:/.test(verifyUrl)) {
-      problems.push('captcha.verifyUrl: must be a URL that begins with https://');
-    }
-  }
+export function checkOptions(options: PreventionOptions): Required<LimitOptions> {
+  const checked = { ...LIMIT_DEFAULTS, ...definedOf(options.limits ?? {}) };
+  const problems = [
+    ...clientProblems(options),
+    ...limitProblems(checked),
+    ...(options.captcha === undefined ? [] : captchaProblems(options.captcha, TIMEOUT_MAX_MS)),
+    ...(options.override === undefined ? [] : overrideProblems(options.override)),
+    ...listProblems(options),
+  ];
   if (problems.length > 0) {
     throw new PurgeError(
       'CONFIG_INVALID',
@@ -104,6 +82,21 @@ export function checkOptions({ limits = {}, captcha }: PreventionOptions): Requi
     );
   }
   return checked;
+}
+
+function limitProblems(limits: Required<LimitOptions>): string[] {
+  const { windowMs, onRedisDown } = limits;
+  const problems = [
+    ...numberProblems('limits.perIp', limits.perIp, [1, POINTS_MAX]),
+    ...numberProblems('limits.perEmail', limits.perEmail, [1, POINTS_MAX]),
+    ...numberProblems('limits.windowMs', windowMs, [1_000, WINDOW_MAX_MS]),
+  ];
+  if (windowMs % 1_000 !== 0) problems.push('limits.windowMs: must be whole seconds');
+  problems.push(
+    ...numberProblems('limits.redisTimeoutMs', limits.redisTimeoutMs, [1, TIMEOUT_MAX_MS]),
+    ...choiceProblems('limits.onRedisDown', onRedisDown, ['closed', 'open']),
+  );
+  return problems;
 }
 
 /** An option that is passed as undefined has its default too. */

@@ -109,9 +109,11 @@ export class OverrideTokens {
       if (!subjects.map(caseless).includes(sub)) return refused('it is for another tenant');
       const leftMs = exp * 1_000 - Date.now() + 2 * CLOCK_TOLERANCE_SEC * 1_000;
       if (jti === '' || leftMs > TOKEN_AGE_MAX_MS + 60_000) return refused('it lives too long');
-      if (!(await this.#memory.isFirst('override', jti, Math.max(leftMs, 1)))) {
-        return refused('it was used before');
-      }
+      const isFirst = await this.#memory.isFirst('override', jti, {
+        forMs: Math.max(leftMs, 1),
+        late: 'forget',
+      });
+      if (!isFirst) return refused('it was used before');
       return {
         kind: 'accepted',
         id: jti,

@@ -37,6 +37,7 @@ export class PreventionLog {
   readonly #metrics: Metrics;
   readonly #waiting: LogRow[] = [];
   #writing: Promise<void> | null = null;
+  #settling = 0;
 
   constructor(log: Log, query: Query | null, metrics: Metrics) {
     this.#log = log;
@@ -58,9 +59,14 @@ export class PreventionLog {
     this.#writing ??= this.#writeAll(this.#query);
   }
 
-  /** When everything written so far is in the table, or lost. */
+  /**
+   * When everything written so far is in the table, or lost: a database that does not answer is asked
+   * once more at most, since whoever waits wants to end.
+   */
   async settle(): Promise<void> {
+    this.#settling += 1;
     await this.#writing;
+    this.#settling -= 1;
   }
 
   async #writeAll(query: Query): Promise<void> {
@@ -71,6 +77,7 @@ export class PreventionLog {
       try {
         await withinTime(query(INSERT, [JSON.stringify(rows)]), WRITE_MAX_MS, 'PostgreSQL');
       } catch (err) {
+        if (this.#settling > 0) rows.push(...this.#waiting.splice(0));
         this.#metrics.logLost(rows.length);
         this.#log.error({ err, rows: rows.length }, `rows of ${LOG_TABLE} could not be written`);
       }
@@ -95,7 +102,7 @@ const ENDPOINT_LENGTH_MAX = 200;
 
 /** Whatever the request holds: it was refused, perhaps because it cannot be read. */
 function toRow({ reference, outcome, reasons, request, override }: LogEntry): LogRow {
-  const { endpoint, ip, email, name, subdomain }: Readonly<Record<string, unknown>> = {
+  const { endpoint, ip, email, name, subdomain, payload }: Readonly<Record<string, unknown>> = {
     ...request,
   };
   const said = reasons.map(describeReason).join('; ');
@@ -107,7 +114,7 @@ function toRow({ reference, outcome, reasons, request, override }: LogEntry): Lo
     reason: plain(override === null ? said : `${said}; ${override}`, 1_000),
     ip: typeof ip === 'string' ? plainAddress(ip) : null,
     email_domain: typeof email === 'string' ? emailDomain(email) : null,
-    payload: redactPayload(request.payload ?? { name, subdomain }),
+    payload: redactPayload(payload ?? { name, subdomain }),
   };
 }
 

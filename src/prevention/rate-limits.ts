@@ -14,7 +14,8 @@ export interface RateLimitSettings {
 }
 
 export type LimitAnswer =
-  | { readonly kind: 'taken' }
+  /** `places`: what `giveBack` frees. */
+  | { readonly kind: 'taken'; readonly places: readonly string[] }
   | { readonly kind: 'exceeded'; readonly reasons: readonly Reason[] }
   | { readonly kind: 'unavailable'; readonly cause: unknown };
 
@@ -78,7 +79,17 @@ export class RateLimits {
       const retryAfterSec = Math.ceil(refusal.msBeforeNext / 1_000);
       reasons.push({ code: limit.code, evidence: { limit: limit.points, retryAfterSec } });
     }
-    return reasons.length === 0 ? { kind: 'taken' } : { kind: 'exceeded', reasons };
+    return reasons.length === 0
+      ? { kind: 'taken', places: store.keys }
+      : { kind: 'exceeded', reasons };
+  }
+
+  /**
+   * Frees one place of each. Not idempotent. Where a window has ended since, the next one is given the
+   * place: one tenant more, once, for a sign-up that took until then. @throws what Redis says
+   */
+  async giveBack(places: readonly string[]): Promise<void> {
+    await this.#memory.run(GIVE_BACK, places, []);
   }
 
   #limitsOf(request: {
@@ -89,7 +100,7 @@ export class RateLimits {
     const email = { limit: perEmail, key: digestOf(emailKey(request.email)) };
     if (request.ip === null) return [email];
     const perIp: Limit = { code: 'rate-limit-ip', points: this.#settings.perIp };
-    return [{ limit: perIp, key: addressKey(request.ip) ?? 'unreadable' }, email];
+    return [{ limit: perIp, key: digestOf(addressKey(request.ip) ?? 'unreadable') }, email];
   }
 }
 
@@ -145,6 +156,10 @@ class JointStore {
     this.#keepsLate = keepsLate;
   }
 
+  get keys(): readonly string[] {
+    return this.#asked.map(({ key }) => key);
+  }
+
   /** What the limiter would run for its own key; its script is not needed, its parameters are. */
   eval(
     _script: string,
@@ -159,7 +174,7 @@ class JointStore {
   }
 
   async #askRedis(): Promise<void> {
-    const keys = this.#asked.map(({ key }) => key);
+    const { keys } = this;
     const values = this.#asked.flatMap(({ points, windowSec }) => [points, windowSec]);
     try {
       const answer = readAnswer(

@@ -9,16 +9,22 @@ export const REDACTED = '[redacted]';
 const SHOWN = new Set(['name', 'subdomain']);
 
 /**
+ * Names as forms have them. JSON that is sent with a form's content type, as curl does unasked, arrives
+ * as one field whose name is the whole text, password included.
+ */
+const PLAIN_FIELD = /^[\p{L}_$][\p{L}\p{N}_.$[\]-]{0,59}$/u;
+
+/**
  * A payload as it may be logged: the values of `name` and `subdomain`, cut and without addresses and
- * long numbers; of everything else that there was one. Bounded whatever comes in. Pure.
+ * long numbers; of everything else that there was one, by its name where that is one. Bounded whatever
+ * comes in. Pure.
  */
 export function redactPayload(payload: unknown): Record<string, string> {
   if (typeof payload !== 'object' || payload === null) return {};
   const redacted: [string, string][] = [];
   for (const [field, value] of Object.entries(payload).slice(0, FIELDS_MAX)) {
-    const name = withoutNul(field.slice(0, VALUE_LENGTH_MAX));
     redacted.push([
-      name,
+      PLAIN_FIELD.test(field) ? field : REDACTED,
       SHOWN.has(field) && typeof value === 'string' ? redactText(value) : REDACTED,
     ]);
   }

@@ -58,5 +58,14 @@ export function readRequest(
   };
 }
 
+/**
+ * NUL, backspace, escape and the like, which no keyboard puts into a name: PostgreSQL takes no NUL, and
+ * people do not see what they hide.
+ */
+const CONTROL = /[^\P{Cc}\t\r\n]/u;
+
 const isText = (value: unknown, lengthMax: number): boolean =>
-  typeof value === 'string' && value.trim() !== '' && value.length <= lengthMax;
+  typeof value === 'string' &&
+  value.trim() !== '' &&
+  value.length <= lengthMax &&
+  !CONTROL.test(value);

@@ -45,9 +45,22 @@ export class SharedMemory {
     }
   }
 
-  /** True for the first who asks in `forMs`, in whatever process. Atomic. */
-  async isFirst(kind: string, secret: string, forMs: number): Promise<boolean> {
-    const answer = await this.run(REMEMBER, [keyOf(kind, secret)], [String(Math.ceil(forMs))]);
+  /**
+   * True for the first who asks in `forMs`, in whatever process. Atomic.
+   * @param late what becomes of a secret that Redis remembers only after the time-out: `forget` where
+   *   whoever asked was refused for it, and may come again
+   */
+  async isFirst(
+    kind: string,
+    secret: string,
+    { forMs, late }: { readonly forMs: number; readonly late: 'keep' | 'forget' },
+  ): Promise<boolean> {
+    const values = [String(Math.ceil(forMs))];
+    const answer = await this.run(REMEMBER, [keyOf(kind, secret)], values, (lateAnswer) => {
+      // Only what this call has set: a 0 is somebody else's.
+      if (late === 'keep' || Number(lateAnswer) !== 1) return;
+      this.forget(kind, secret).catch(() => undefined);
+    });
     return Number(answer) === 1;
   }
 

@@ -14,6 +14,7 @@ const MINUTES = 5 * 60_000;
 
 /** What an application developer writes first. */
 const APPLICATION = `
+import express from 'express';
 import { Redis } from 'ioredis';
 import { guardTenantCreation, PreventionGuard, type Verdict } from 'tenant-purge/prevention';
 
@@ -23,8 +24,38 @@ const guard = new PreventionGuard({ environment: 'production', redis, log, limit
 const signUp = { name: 'Acme', subdomain: 'acme', email: 'a@acme.com', ip: '192.0.2.1' };
 const verdicts: Verdict[] = [];
 for (const name of ['Acme', 'Test']) verdicts.push(await guard.checkTenantCreation({ ...signUp, name }));
+// Handlers behind the guard have the types that they have without it.
+express().post('/signup', express.json(), guardTenantCreation(guard), async (request, response) => {
+  const { name, subdomain } = request.body;
+  await guard.admit(async () => undefined, { name, subdomain });
+  await guard.giveBack(response.locals['prevention']);
+  response.status(201).json({ name });
+});
 console.log(JSON.stringify([verdicts.map(({ allowed }) => allowed), typeof guardTenantCreation(guard)]));
 redis.disconnect();
+`;
+
+/** Tells what the package gives and which packages came along, as ES modules or as CommonJS. */
+const PLAIN = `
+import { createRequire, register } from 'node:module';
+import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads';
+
+const { port1, port2 } = new MessageChannel();
+const hooks = \`
+  let port;
+  export const initialize = (data) => { port = data.port; };
+  export const load = (url, context, next) => { port.postMessage(url); return next(url, context); };
+\`;
+register('data:text/javascript,' + encodeURIComponent(hooks), import.meta.url, {
+  data: { port: port2 }, transferList: [port2],
+});
+const names = Object.keys(await import('tenant-purge/prevention')).sort();
+const urls = [];
+for (let next = receiveMessageOnPort(port1); next; next = receiveMessageOnPort(port1)) urls.push(next.message);
+const files = [...urls, ...Object.keys(createRequire(import.meta.url).cache)];
+const packages = files.flatMap((file) => /.*node_modules\\/((?:@[^/]+\\/)?[^/]+)/.exec(file)?.[1] ?? []);
+console.log(JSON.stringify({ names, loaded: [...new Set(packages)].sort() }));
+process.exit();
 `;
 
 describe('The package', () => {
@@ -39,7 +70,7 @@ describe('The package', () => {
     });
     cpSync(join(ROOT, 'package.json'), join(installed, 'package.json'));
     symlinkSync(join(ROOT, 'node_modules'), join(installed, 'node_modules'));
-    for (const name of ['ioredis', '@types']) {
+    for (const name of ['ioredis', 'express', '@types']) {
       symlinkSync(join(ROOT, 'node_modules', name), join(project, 'node_modules', name));
     }
     writeFileSync(join(project, 'package.json'), '{"type": "module"}');
@@ -78,6 +109,27 @@ describe('The package', () => {
     },
     MINUTES,
   );
+
+  it('works from plain JavaScript, imported or required, and loads neither queue nor database', async () => {
+    writeFileSync(join(project, 'plain.mjs'), PLAIN);
+    writeFileSync(
+      join(project, 'required.cjs'),
+      "console.log(JSON.stringify(Object.keys(require('tenant-purge/prevention')).sort()))",
+    );
+    const imported = await run(process.execPath, ['plain.mjs'], { cwd: project });
+    const { names, loaded } = JSON.parse(imported.stdout);
+    expect(names).toEqual(expect.arrayContaining(['PreventionGuard', 'guardTenantCreation']));
+    expect(loaded).toEqual(
+      expect.arrayContaining(['prom-client', 'rate-limiter-flexible', 'jose']),
+    );
+    for (const name of ['bullmq', 'pg', 'kysely', 'ioredis', 'express', '@bull-board/api', 'zod']) {
+      expect(loaded).not.toContain(name);
+    }
+    const required = await run(process.execPath, ['--no-warnings', 'required.cjs'], {
+      cwd: project,
+    });
+    expect(JSON.parse(required.stdout)).toEqual(names);
+  });
 
   it('gives nothing else of its inside', async () => {
     const script = "await import('tenant-purge/dist/src/prevention/guard.js')";

@@ -27,6 +27,9 @@ export const TEXT_LENGTH_MAX = 1_000;
 /** A word as `suspiciousWords` compares it: one run of letters and digits. */
 export const isWord = (text: string): boolean => /^[\p{L}\p{M}\p{N}]+$/u.test(text);
 
+/** A word of the list in the form in which pieces of a text are compared with it. Pure. */
+export const wordKey = (word: string): string => fold(word).toLowerCase();
+
 /**
  * Findings of rule `suspicious-word`: one for each of the words that stands in the text as a whole
  * word, in the order of the text. Words end at whatever is no letter or digit, where letters meet
@@ -60,7 +63,10 @@ const BORDERS =
 
 /** Accents off, compatibility forms to their plain letters, invisible characters out. */
 const fold = (text: string): string =>
-  ASCII_ONLY.test(text) ? text : text.normalize('NFKD').replace(/[\p{M}\p{Cf}]/gu, '');
+  ASCII_ONLY.test(text) ? text : text.normalize('NFKD').replace(UNSEEN, '');
+
+/** Some that nobody sees are letters by category: the Hangul fillers. */
+const UNSEEN = /[\p{M}\p{Cf}\p{Default_Ignorable_Code_Point}]/gu;
 
 /** Printable ASCII, which folding would not change. */
 const ASCII_ONLY = /^[ -~]*$/;
@@ -71,7 +77,7 @@ const sets = new WeakMap<readonly string[], ReadonlySet<string>>();
 function wordSet(words: readonly string[]): ReadonlySet<string> {
   const known = sets.get(words);
   if (known !== undefined) return known;
-  const made = new Set(words.map((word) => fold(word).toLowerCase()));
+  const made = new Set(words.map(wordKey));
   sets.set(words, made);
   return made;
 }

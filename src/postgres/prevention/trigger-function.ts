@@ -1,5 +1,13 @@
 import { TEXT_LENGTH_MAX } from '../../domain/test-data/suspicious-words.ts';
 
+/** For PostgreSQL's regular expressions, which know no categories: accents of scripts with capitals, and more. */
+const MARKS =
+  '\\u0300-\\u036F\\u0483-\\u0487\\u0591-\\u05BD\\u064B-\\u065F\\u1AB0-\\u1AFF\\u1DC0-\\u1DFF\\u20D0-\\u20FF\\uFE20-\\uFE2F';
+
+/** Default_Ignorable_Code_Point: what nobody sees, the Hangul fillers among them. */
+const INVISIBLE =
+  '\\u00AD\\u034F\\u061C\\u115F\\u1160\\u17B4\\u17B5\\u180B-\\u180F\\u200B-\\u200F\\u202A-\\u202E\\u2060-\\u206F\\uFE00-\\uFE0F\\uFEFF\\uFFF0-\\uFFF8\\U000E0000-\\U000E0FFF';
+
 /** Its own SQLSTATE, so that an application can tell it from other errors. */
 export const REFUSED_SQLSTATE = 'TP010';
 
@@ -29,7 +37,7 @@ BEGIN
   IF octet_length(v_text) <> char_length(v_text) AND getdatabaseencoding() = 'UTF8' THEN
     -- Accents off, full-width letters to plain ones, invisible characters out.
     v_text := regexp_replace(normalize(v_text, NFKD),
-      '[\\u00AD\\u0300-\\u036F\\u0483-\\u0487\\u0591-\\u05BD\\u064B-\\u065F\\u061C\\u1AB0-\\u1AFF\\u1DC0-\\u1DFF\\u200B-\\u200F\\u202A-\\u202E\\u2060-\\u2064\\u2066-\\u206F\\u20D0-\\u20FF\\uFE00-\\uFE0F\\uFE20-\\uFE2F\\uFEFF]',
+      '[${MARKS}${INVISIBLE}]',
       '', 'g');
   END IF;
   v_pieces := v_text;
@@ -48,13 +56,18 @@ END $$;
 CREATE OR REPLACE FUNCTION tenant_purge.prevention_domain(p_email text) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+  v_domain text := left(reverse(split_part(reverse(p_email), '@', 1)), 320);
   v_labels text[];
   v_suffixes text[];
 BEGIN
   IF strpos(p_email, '@') = 0 THEN
     RETURN NULL;
   END IF;
-  v_labels := string_to_array(rtrim(lower(btrim(left(reverse(split_part(reverse(p_email), '@', 1)), 320), E' \\t\\r\\n>')), '.'), '.');
+  IF octet_length(v_domain) <> char_length(v_domain) AND getdatabaseencoding() = 'UTF8' THEN
+    -- As IDNA maps them: full-width letters to plain ones, other full stops to dots, invisible characters out.
+    v_domain := translate(regexp_replace(normalize(v_domain, NFKC), '[${INVISIBLE}]', '', 'g'), chr(12290), '.');
+  END IF;
+  v_labels := string_to_array(rtrim(lower(btrim(v_domain, E' \\t\\r\\n>')), '.'), '.');
   v_suffixes := ARRAY(SELECT array_to_string(v_labels[at:], '.') FROM generate_subscripts(v_labels, 1) AS at);
   IF EXISTS (SELECT FROM tenant_purge.prevention_list
              WHERE kind = 'allowed-email-domain' AND value = ANY (v_suffixes)) THEN
@@ -64,7 +77,8 @@ BEGIN
           WHERE kind = 'email-domain' AND value = ANY (v_suffixes) ORDER BY char_length(value) DESC LIMIT 1);
 END $$;
 
--- Arguments: the columns with the name, the subdomain and the e-mail address; '' for none.
+-- Arguments: the columns with the name, the subdomain and the e-mail address; '' for none. Returns the row,
+-- which nobody looks at after an INSERT: a trigger of an older version, before it, would lose the row.
 CREATE OR REPLACE FUNCTION tenant_purge.refuse_test_tenant() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

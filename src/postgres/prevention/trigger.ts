@@ -6,11 +6,12 @@ import {
   RESERVED_DOMAINS,
   RESERVED_TLDS,
 } from '../../domain/test-data/email-domains.ts';
+import { wordKey } from '../../domain/test-data/suspicious-words.ts';
 import { type Database, inTransaction } from '../database.ts';
 import { lockInstallation } from './install.ts';
 import { triggerFunctions } from './trigger-function.ts';
 
-/** Triggers of one table fire by name: this one judges the row as the others have left it. */
+/** Triggers of one table fire by name; a row that others refuse needs no judgement. */
 const TRIGGER = 'zz_tenant_purge_prevention';
 
 /** An application that writes tenants all the time must not wait behind us for long. */
@@ -43,7 +44,9 @@ export async function installTrigger(database: Database, settings: TriggerSettin
     const columns = [name, subdomain ?? '', email ?? ''].map(literal).join(', ');
     await client.query(`DROP TRIGGER IF EXISTS ${TRIGGER} ON ${table}`);
     await client.query(
-      `CREATE TRIGGER ${TRIGGER} BEFORE INSERT ON ${table}
+      // AFTER: rows as they are kept, with generated columns and what other triggers have made of them,
+      // and no row of an upsert that only updates a tenant who is there.
+      `CREATE TRIGGER ${TRIGGER} AFTER INSERT ON ${table}
          FOR EACH ROW EXECUTE FUNCTION tenant_purge.refuse_test_tenant(${columns})`,
     );
   });
@@ -158,7 +161,8 @@ async function fillLists(
   const listed = [...RESERVED_TLDS, ...RESERVED_DOMAINS, ...domains.listed, ...domains.disposable];
   await client.query('DELETE FROM tenant_purge.prevention_list');
   for (const [kind, values] of [
-    ['word', words.map((word) => word.toLowerCase())],
+    // As the guard compares them, without accents: texts are compared so.
+    ['word', words.map(wordKey)],
     ['email-domain', listed],
     ['allowed-email-domain', [...domains.allowed]],
   ] as const) {

@@ -15,6 +15,7 @@ import {
   openRedisBehindProxy,
   type RedisBehindProxy,
 } from '../../support/prevention/redis-behind-proxy.ts';
+import { until } from '../../support/until.ts';
 
 const LIMITS = { redisTimeoutMs: 20_000, perIp: 1_000, perEmail: 1_000 };
 
@@ -224,6 +225,23 @@ describe('A Redis that does not remember tokens', () => {
     redis.proxy.swallow();
     expect(codes(await check(server.solve()))).toBe('redis-unavailable');
     expect(server.asked).toHaveLength(0);
+  });
+
+  it('or remembers them late forgets one that was refused for it: it is good afterwards', async () => {
+    const check = await open('turnstile', {}, { limits: { ...LIMITS, redisTimeoutMs: 500 } });
+    const token = server.solve();
+    redis.proxy.swallow();
+    expect(codes(await check(token))).toBe('redis-unavailable');
+    redis.proxy.restore('late');
+    await redis.redis.ping();
+    // Whatever came late has been answered, and taken back.
+    await redis.redis.ping();
+    expect(await redis.direct.keys('*captcha*')).toEqual([]);
+    const again = await until('Redis answers in time', 20_000, async () => {
+      const answer = codes(await check(token));
+      return answer === 'redis-unavailable' ? null : answer;
+    });
+    expect(again).toBe('allowed');
   });
 
   it('leaves it to the provider where the guard is to fail open', async () => {

@@ -2,8 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import * as fc from 'fast-check';
 import { escapeIdentifier, Pool } from 'pg';
+import { from as copyFrom } from 'pg-copy-streams';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { suspiciousEmailDomain } from '../../../src/domain/test-data/email-domains.ts';
 import {
@@ -62,6 +65,15 @@ const insert = (name: string | null, subdomain: string | null, email: string | n
     subdomain,
     email,
   ]);
+
+async function copyIn(text: string): Promise<void> {
+  const client = await pool.connect();
+  try {
+    await pipeline(Readable.from([text]), client.query(copyFrom('copy tenants (name) from stdin')));
+  } finally {
+    client.release();
+  }
+}
 
 const tablesOfOurs = async (): Promise<string[]> => {
   const { rows } = await pool.query(
@@ -304,6 +316,9 @@ describe('The trigger', () => {
         'ﬁ',
         'Ｄｅｍｏ',
         '\u200b',
+        '\u3164',
+        '\uffa0',
+        '\u{e0041}',
         '1',
         '42',
         ' ',
@@ -405,6 +420,100 @@ describe('The trigger', () => {
     }
     const { rows } = await pool.query('select name from tenants order by id');
     expect(rows.map(({ name }) => name)).toEqual(['Test', 'Test', 'Demo']);
+  });
+
+  it('lets in whom the guard has let in without a subdomain, written as null or as nothing', async () => {
+    await prevention('install', '--trigger');
+    const guard = new PreventionGuard(production(NO_REDIS));
+    const name = 'Test Equipment Ltd';
+    for (const subdomain of [null, '']) {
+      const client = await pool.connect();
+      try {
+        await client.query('begin');
+        await guard.admit((text, values) => client.query(text, values), { name, subdomain });
+        await client.query('insert into tenants (name, subdomain) values ($1, $2)', [
+          name,
+          subdomain,
+        ]);
+        await client.query('commit');
+      } finally {
+        client.release(true);
+      }
+    }
+    expect((await pool.query('select count(*)::int as n from tenants')).rows).toEqual([{ n: 2 }]);
+  });
+
+  it('compares words with accents as the guard does', async () => {
+    writeConfig({ diagnosis: { words: ['Übung', 'prüflauf'] } });
+    await prevention('install', '--trigger');
+    for (const name of ['Übung 1', 'ubung', 'PRÜFLAUF', 'pruflauf-2']) {
+      await expect(insert(name, null, null)).rejects.toMatchObject({ code: 'TP010' });
+    }
+    await insert('Übungsplatz', null, null);
+  });
+
+  it('refuses a COPY as a whole, and is no obstacle to an upsert of a tenant who is there', async () => {
+    await pool.query(`insert into tenants (name) values ('Test GmbH')`);
+    await prevention('install', '--trigger');
+    const upsert = (id: number, name: string, action: string) =>
+      pool.query(
+        `insert into tenants (id, name) overriding system value values (${id}, '${name}')
+         on conflict (id) do ${action}`,
+      );
+    await upsert(1, 'Test AG', 'update set name = excluded.name');
+    await upsert(1, 'Test SE', 'nothing');
+    await expect(upsert(7, 'Test SE', 'update set name = excluded.name')).rejects.toMatchObject({
+      code: 'TP010',
+    });
+    await expect(copyIn('Acme\nDemo 1\nMeyer\n')).rejects.toMatchObject({ code: 'TP010' });
+    await copyIn('Acme\n\\N\nMeyer\n');
+    const { rows } = await pool.query('select name from tenants order by id');
+    expect(rows.map(({ name }) => name)).toEqual(['Test AG', 'Acme', null, 'Meyer']);
+  });
+
+  it('takes the place of an older one, and breaks none on a table that was configured before', async () => {
+    await pool.query('create table old_tenants (name text, subdomain text, email text)');
+    await prevention('install', '--trigger');
+    for (const table of ['tenants', 'old_tenants']) {
+      await pool.query(
+        `create or replace trigger zz_tenant_purge_prevention before insert on ${table} for each row
+           execute function tenant_purge.refuse_test_tenant('name', 'subdomain', 'email')`,
+      );
+    }
+    await prevention('install', '--trigger');
+    const { rows } = await pool.query(
+      `select tgrelid::regclass::text as place, (tgtype & 2) <> 0 as before from pg_trigger
+       where tgname = 'zz_tenant_purge_prevention' order by 1`,
+    );
+    expect(rows).toEqual([
+      { place: 'old_tenants', before: true },
+      { place: 'tenants', before: false },
+    ]);
+    await pool.query(`insert into old_tenants (name) values ('Acme')`);
+    await expect(
+      pool.query(`insert into old_tenants (name) values ('Test')`),
+    ).rejects.toMatchObject({ code: 'TP010' });
+    expect((await pool.query('select name from old_tenants')).rows).toEqual([{ name: 'Acme' }]);
+    await prevention('install', '--uninstall');
+    expect((await pool.query('select from pg_trigger where not tgisinternal')).rowCount).toBe(0);
+  });
+
+  it('stands on a table of any name, and judges generated columns', async () => {
+    const table = `"Sales""EU"."Te'nants"`;
+    await pool.query(`create schema "Sales""EU"; create table ${table} (
+      id int primary key, "Company Name" text,
+      slug text generated always as (lower("Company Name")) stored)`);
+    writeConfig({
+      tenant: { table: `Sales"EU.Te'nants` },
+      prevention: { columns: { name: 'id', subdomain: 'slug' } },
+    });
+    expect(await prevention('install', '--trigger')).toMatchObject({ exitCode: 0 });
+    const add = (id: number, name: string) =>
+      pool.query(`insert into ${table} (id, "Company Name") values ($1, $2)`, [id, name]);
+    await expect(add(1, 'Demo')).rejects.toMatchObject({ code: 'TP010' });
+    await add(2, 'Acme');
+    expect((await prevention('install', '--uninstall')).document).toEqual({ trigger: 'removed' });
+    await add(3, 'Demo');
   });
 
   it('leaves updates alone, and judges a row as other triggers have left it', async () => {

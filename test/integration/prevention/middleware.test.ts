@@ -178,15 +178,19 @@ describe('The middleware', () => {
   });
 });
 
-const withoutDatabase = (): Promise<string> =>
+const NO_DATABASE = new Pool({ connectionString: 'postgres://127.0.0.1:9/none' });
+
+const withoutDatabase = (environment = 'production'): Promise<string> =>
   listen(
     createSignupApp({
-      guard: guardOf(),
-      pool: new Pool({ connectionString: 'postgres://127.0.0.1:9/none' }),
+      guard: guardOf({ environment }),
+      pool: NO_DATABASE,
       registry: new Registry(),
+      log,
       widget: null,
     }),
   );
+
 const send = async (url: string, type: string, body: string): Promise<number> =>
   (await fetch(`${url}/signup`, { method: 'POST', headers: { 'content-type': type }, body }))
     .status;
@@ -209,6 +213,58 @@ describe('The example service', () => {
     });
     expect(response.status).toBe(500);
     expect(await response.text()).not.toMatch(/ECONNREFUSED|127\.0\.0\.1/);
+    expect(log.lines.at(-1)).toMatchObject({
+      level: 'error',
+      message: 'a tenant could not be created',
+      facts: { err: { code: 'ECONNREFUSED' } },
+    });
+  });
+
+  it('gives the place back of whom it could not create', async () => {
+    const url = await withoutDatabase();
+    for (let attempt = 0; attempt < 4; attempt += 1) {
+      expect(await send(url, 'application/json', JSON.stringify(HONEST))).toBe(500);
+    }
+    expect(log.lines.filter(({ message }) => message.startsWith('tenant creation'))).toEqual([]);
+  });
+
+  it.each([
+    ['application/json', '[]'],
+    ['application/json', '{"name": ["Acme"], "email": "a@acme.com"}'],
+    ['application/json', '{"name": "Acme"}'],
+    ['text/plain', 'hello'],
+  ])('outside production, too, answers %s %s with 400', async (type, body) => {
+    const url = await withoutDatabase('staging');
+    expect(await send(url, type, body)).toBe(400);
+  });
+
+  it('keeps a JSON text that was sent as a form out of the log', async () => {
+    const url = await withoutDatabase();
+    const body = '{"name":"Acme","email":"jane@acme.com","password":"hunter2"}';
+    expect(await send(url, 'application/x-www-form-urlencoded', body)).toBe(400);
+    expect(JSON.stringify(log.lines)).not.toMatch(/jane|hunter2/);
+  });
+
+  it.each([
+    ['hcaptcha', ['https://hcaptcha.com', 'https://*.hcaptcha.com']],
+    ['recaptcha', ['https://www.google.com/recaptcha/', 'https://www.gstatic.com/recaptcha/']],
+    ['turnstile', ['https://challenges.cloudflare.com']],
+  ] as const)('allows what the widget of %s loads', async (provider, sources) => {
+    const widget = { provider, siteKey: 'site', scriptUrl: null };
+    const url = await listen(
+      createSignupApp({
+        guard: guardOf(),
+        pool: NO_DATABASE,
+        registry: new Registry(),
+        log,
+        widget,
+      }),
+    );
+    const policy = (await fetch(url)).headers.get('content-security-policy') ?? '';
+    for (const directive of ['script-src', 'frame-src', 'style-src', 'connect-src']) {
+      const allowed = policy.split('; ').find((one) => one.startsWith(directive));
+      expect(allowed?.split(' ')).toEqual(expect.arrayContaining([...sources]));
+    }
   });
 
   it('lets no setting break out of its page', () => {

@@ -153,6 +153,19 @@ describe('An override token', () => {
     await redis.redis.ping();
   });
 
+  it('that Redis remembered too late is not spent: it was not accepted either', async () => {
+    const hasty = open(SECRET, 300);
+    const { token } = await mint();
+    redis.proxy.swallow();
+    expect((await hasty.check(token)).allowed).toBe(false);
+    redis.proxy.restore('late');
+    await redis.redis.ping();
+    // Whatever came late has been answered, and taken back.
+    await redis.redis.ping();
+    expect(await redis.direct.keys('*override*')).toEqual([]);
+    expect((await open().check(token)).allowed).toBe(true);
+  });
+
   it('is remembered no longer than it lives', async () => {
     const { check } = open();
     await check((await mint({ forMs: 60_000 })).token);

@@ -87,6 +87,15 @@ describe('Three tenants an hour', () => {
     expect((await counts()).ip).toEqual([1, 2, 3]);
   });
 
+  it('are counted under keys that show neither address nor mailbox', async () => {
+    await guardWith().checkTenantCreation(from('2001:db8:1:2::3', 'jane@acme.com'));
+    const keys = await world.direct.keys('*');
+    expect(keys).toHaveLength(2);
+    for (const key of keys) {
+      expect(key).toMatch(/^\{tenant-purge:prevention\}:rate-limit-(ip|email):[\w-]{43}$/);
+    }
+  });
+
   it('are as many again in the next window', async () => {
     const guard = guardWith({ ...PATIENT, windowMs: 1_000 });
     const take = async (): Promise<string> =>
@@ -135,6 +144,44 @@ const ask = async (requests: readonly { ip: string; email: string }[]): Promise<
   );
   return verdicts.map(codes);
 };
+
+describe('A place that is given back', () => {
+  it('is free again, once, of both limits; whoever was refused has none to give', async () => {
+    const guard = guardWith();
+    const ask = () => guard.checkTenantCreation(from('192.0.2.1', 'a@acme.com'));
+    const [first, second, third] = [await ask(), await ask(), await ask()];
+    expect([first, second, third].map(codes)).toEqual(['allowed', 'allowed', 'allowed']);
+    const refused = await ask();
+    await guard.giveBack(refused);
+    expect(await counts()).toEqual({ ip: [3], email: [3] });
+    await guard.giveBack(first);
+    await guard.giveBack(first);
+    expect(await counts()).toEqual({ ip: [2], email: [2] });
+    expect([codes(await ask()), codes(await ask())]).toEqual([
+      'allowed',
+      'rate-limit-ip rate-limit-email',
+    ]);
+  });
+
+  it('stays away with a window that has ended', async () => {
+    const guard = guardWith();
+    const verdict = await guard.checkTenantCreation(from('192.0.2.1', 'a@acme.com'));
+    await world.direct.flushdb();
+    await guard.giveBack(verdict);
+    expect(await counts()).toEqual({ ip: [], email: [] });
+  });
+
+  it('stays taken while Redis is away, and nobody waits long or fails for it', async () => {
+    const guard = guardWith({ redisTimeoutMs: 2_000 });
+    const verdict = await guard.checkTenantCreation(from('192.0.2.1', 'a@acme.com'));
+    expect(codes(verdict)).toBe('allowed');
+    world.proxy.swallow();
+    const startedMs = performance.now();
+    await guard.giveBack(verdict);
+    expect(performance.now() - startedMs).toBeLessThan(5_000);
+    expect(await counts()).toEqual({ ip: [1], email: [1] });
+  });
+});
 
 describe('Two hundred at once', () => {
   const numbers = Array.from({ length: 200 }, (_, at) => at);

@@ -162,6 +162,12 @@ for (const element of document.querySelectorAll('.${CAPTCHA_PROVIDERS[provider].
     field.value = await (await fetch('${url}/solve?sitekey=' + sitekey)).text();
     button.textContent = 'Verified';
   });
+  window['${CAPTCHA_PROVIDERS[provider].scriptObject}'] = {
+    reset() {
+      field.value = '';
+      button.textContent = 'I am human';
+    },
+  };
   element.append(button, field);
 }
 `;

@@ -1,4 +1,6 @@
+import { EventEmitter, once } from 'node:events';
 import * as fc from 'fast-check';
+import { Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
 import { judgeAnswer } from '../../../src/prevention/captcha.ts';
 import { PreventionGuard, type TenantCreationRequest } from '../../../src/prevention/index.ts';
@@ -32,6 +34,10 @@ const text = fc.oneof(
     'İ'.repeat(200),
   ),
 );
+
+const broken = (): never => {
+  throw new Error('the log is closed');
+};
 
 describe('Whatever comes in', () => {
   it('is judged in bounded time, and nothing throws', async () => {
@@ -78,6 +84,50 @@ describe('Whatever comes in', () => {
       ),
       RUNS,
     );
+  });
+
+  it.each([
+    ['nothing', null],
+    ['undefined', undefined],
+    ['a text', 'Acme'],
+    [
+      'fields that throw',
+      {
+        get name() {
+          throw new Error('no name');
+        },
+      },
+    ],
+    [
+      'a token that throws',
+      {
+        ...HONEST,
+        name: 'Test',
+        get overrideToken() {
+          throw new Error('no token');
+        },
+      },
+    ],
+  ])('may be %s: it is refused, and nothing throws', async (_what, request) => {
+    const log = keepLog();
+    const override = { key: 'k'.repeat(32), audience: 'signup' };
+    const judge = new PreventionGuard(production(NO_REDIS, { log, override }));
+    const verdict = await judge.checkTenantCreation(request as unknown as TenantCreationRequest);
+    expect(verdict.allowed).toBe(false);
+    expect(log.lines.length).toBeGreaterThan(0);
+  });
+
+  it('is judged although the application’s log throws', async () => {
+    const judge = new PreventionGuard(
+      production(NO_REDIS, {
+        log: { info: broken, warn: broken, error: broken },
+        query: () => Promise.reject(new Error('no database')),
+      }),
+    );
+    expect((await judge.checkTenantCreation({ ...HONEST, name: 'Test' })).allowed).toBe(false);
+    expect((await judge.checkTenantCreation(HONEST)).allowed).toBe(false);
+    judge.recordCreated({ name: 'Test', subdomain: null });
+    await judge.settle();
   });
 
   it('keeps its verdict when it is honest, whatever else is sent along', async () => {
@@ -142,6 +192,16 @@ describe('A redacted payload', () => {
     );
   });
 
+  it('names no field by what somebody sent in place of a name', () => {
+    const misplaced = '{"name":"Acme","email":"jane@acme.com","password":"hunter2"}';
+    expect(redactPayload({ [misplaced]: '', 'jane@acme.com': 1, ['x'.repeat(61)]: 1 })).toEqual({
+      '[redacted]': '[redacted]',
+    });
+    const names = ['firmenname', 'größe', 'address[0].city', '__proto__', '$type', 'x-y'];
+    const payload = JSON.parse(`{${names.map((name) => `"${name}": 1`).join()}}`);
+    expect(Object.keys(redactPayload(payload))).toEqual(names);
+  });
+
   it('hides mailboxes and long numbers in what it shows', () => {
     expect(
       redactPayload({
@@ -158,6 +218,30 @@ describe('A redacted payload', () => {
       password: '[redacted]',
       'h-captcha-response': '[redacted]',
     });
+  });
+});
+
+describe('A log table that does not answer', () => {
+  it('holds up no shutdown: what waits is counted as lost', async () => {
+    const registry = new Registry();
+    const log = keepLog();
+    let asked = 0;
+    const answer = new EventEmitter();
+    const query = () => {
+      asked += 1;
+      return once(answer, 'rows');
+    };
+    const judge = new PreventionGuard(production(NO_REDIS, { log, registry, query }));
+    for (let count = 0; count < 350; count += 1) {
+      await judge.checkTenantCreation({ ...HONEST, name: 'Test' });
+    }
+    expect(asked).toBe(1);
+    const settled = judge.settle();
+    answer.emit('error', new Error('no answer'));
+    await settled;
+    expect(asked).toBe(1);
+    expect(await registry.metrics()).toContain('tenant_purge_prevention_log_lost_total 350');
+    expect(log.lines.filter(({ level }) => level === 'error')).toHaveLength(1);
   });
 });
 

@@ -1,5 +1,10 @@
+import { Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
-import { PreventionGuard, type ReasonCode } from '../../../src/prevention/index.ts';
+import {
+  type CreatedTenant,
+  PreventionGuard,
+  type ReasonCode,
+} from '../../../src/prevention/index.ts';
 import { KNOWN_SIGN_UPS } from '../../fixtures/prevention/sign-ups.ts';
 import { HONEST, keepLog, NO_REDIS, production } from '../../support/prevention/clients.ts';
 
@@ -144,6 +149,15 @@ describe('The allow-list', () => {
     expect(await hits({ name: 'Test Equipment Ltd' }, closed)).toEqual(['redis-unavailable']);
   });
 
+  it('knows a domain however it is written', async () => {
+    const own = new PreventionGuard(
+      production(NO_REDIS, { ...OPEN, allow: { emailDomains: ['München-Labs.de.'] } }),
+    );
+    const email = 'a@xn--mnchen-labs-thb.de';
+    expect(await hits({ name: 'Test', email: 'a@münchen-labs.de' }, own)).toEqual([]);
+    expect(await hits({ name: 'Test', email }, own)).toEqual([]);
+  });
+
   it('is refused with every entry that is no network', () => {
     const wrong = { allow: { ips: ['10.0.0.0/33', 'office', '10.0.0.1'] } };
     expect(() => new PreventionGuard(production(NO_REDIS, wrong))).toThrow(
@@ -168,6 +182,10 @@ describe('The environment', () => {
     const judge = new PreventionGuard({ ...production(NO_REDIS, OPEN), environment, log });
     const verdict = await judge.checkTenantCreation({ ...HONEST, name: 'Test' });
     expect(judge.isEnforced).toBe(refuses);
+    // Said once, at the start.
+    expect(log.lines.filter(({ level }) => level === 'info').map(({ facts }) => facts)).toEqual(
+      refuses ? [] : [{ environment, enforced: ['production', 'prod', 'live'] }],
+    );
     expect(verdict.allowed).toBe(!refuses);
     // Reported either way.
     expect(log.lines).toContainEqual(
@@ -192,7 +210,75 @@ describe('The environment', () => {
   });
 });
 
+describe('A tenant that was created', () => {
+  it.each([
+    [{ name: 'Acme', subdomain: 'acme' }, 'no'],
+    [{ name: 'Contest', subdomain: null }, 'no'],
+    [{ name: 'Acme', subdomain: 'acme-test' }, 'yes'],
+    [{ name: 'Test', subdomain: null, email: 'a@example.com' }, 'yes'],
+    [{ name: 'Acme', subdomain: null, email: 'a@example.com' }, 'no'],
+    [{}, 'no'],
+    [{ name: ['Test'], subdomain: { demo: 1 } }, 'no'],
+  ])('%j is counted under test_word="%s", once', async (tenant, testWord) => {
+    const registry = new Registry();
+    const log = keepLog();
+    const judge = new PreventionGuard(production(NO_REDIS, { registry, log }));
+    // From ways of creation that have no type checker too: the tenant is there, this must not throw.
+    judge.recordCreated(tenant as CreatedTenant);
+    const metrics = await registry.metrics();
+    for (const value of ['yes', 'no']) {
+      const series = `tenant_purge_prevention_tenants_created_total{test_word="${value}"}`;
+      expect(metrics).toContain(`${series} ${value === testWord ? 1 : 0}\n`);
+    }
+    expect(log.lines.map(({ message }) => message)).toEqual(
+      testWord === 'yes' ? ['a tenant with a test word was created'] : [],
+    );
+  });
+});
+
+/** With options as plain JavaScript and process.env have them. */
+const madeWith = (options: object) => () => new PreventionGuard(production(NO_REDIS, options));
+
 describe('A guard that is set up wrongly', () => {
+  const captcha = { provider: 'turnstile', secret: 's', hostnames: ['app.acme.com'] };
+  const override = { key: 'k'.repeat(32), audience: 'signup' };
+
+  it.each([
+    [{ limits: { onRedisDown: 'fail-closed' } }, 'limits.onRedisDown: must be one of closed, open'],
+    [{ redis: undefined }, 'redis: must be a client'],
+    [{ log: {} }, 'log: must have info'],
+    [{ captcha: { ...captcha, provider: 'toString' } }, 'captcha.provider: must be one of'],
+    [{ captcha: { ...captcha, secret: undefined } }, 'captcha.secret: is empty'],
+    [{ captcha: { ...captcha, hostnames: undefined } }, 'captcha.hostnames: name the pages'],
+    [{ captcha: { ...captcha, hostnames: ['https://a.com'] } }, 'without https:// and port'],
+    [{ captcha: { ...captcha, onUnavailable: 'allow' } }, 'captcha.onUnavailable: must be one of'],
+    [{ captcha: { ...captcha, verifyUrl: 'https://' } }, 'captcha.verifyUrl: must be a URL'],
+    [{ captcha: { ...captcha, verifyUrl: 'https://a:b@c.de' } }, 'without a password'],
+    [{ override: { ...override, audience: undefined } }, 'override.audience: is empty'],
+    [{ override: { ...override, audience: ' ' } }, 'override.audience: is empty'],
+    [{ override: { ...override, key: undefined } }, 'override.key: is empty'],
+    [{ words: ['load-test'] }, 'words: "load-test" is not one word'],
+    [{ emailDomains: ['@qa.acme.com'] }, 'emailDomains: "@qa.acme.com" is not a domain'],
+    [{ allowedEmailDomains: ['*.acme.com'] }, 'allowedEmailDomains: "*.acme.com" is not a domain'],
+    [{ allow: { emailDomains: ['a b'] } }, 'allow.emailDomains: "a b" is not a domain'],
+    [{ allow: { emails: ['acme.com'] } }, 'allow.emails: "acme.com" is not an e-mail address'],
+  ])('does not come up with %j', (options, problem) => {
+    expect(madeWith(options)).toThrow(problem);
+  });
+
+  it('comes up with what is right', () => {
+    expect(
+      madeWith({
+        captcha: { ...captcha, onUnavailable: 'open', verifyUrl: 'http://127.0.0.1:9/x' },
+        override,
+        words: ['Übung', 'e2e'],
+        emailDomains: ['münchen.de', 'qa.acme.com.'],
+        allow: { emails: ['a@acme.com'], emailDomains: ['acme.com'] },
+        limits: { onRedisDown: undefined },
+      }),
+    ).not.toThrow();
+  });
+
   it('does not come up, and says everything that is wrong', () => {
     expect(
       () =>
