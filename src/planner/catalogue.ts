@@ -37,8 +37,10 @@ export interface CatalogueTable {
   readonly publications?: readonly string[];
   /** User triggers only, partitions' included; enabled ones. */
   readonly triggers: readonly CatalogueTrigger[];
-  /** Rules on DELETE or UPDATE. */
+  /** Rules on DELETE. */
   readonly rules: readonly string[];
+  /** Rules on UPDATE. */
+  readonly updateRules?: readonly string[];
   /** Row security that applies to the connected role (it is no owner, superuser or BYPASSRLS). */
   readonly rowSecurityApplies: boolean;
   /** Missing of SELECT, DELETE, UPDATE, or USAGE of the schema, for the connected role. */
@@ -51,7 +53,7 @@ export interface CatalogueTable {
 
 export interface CatalogueColumn {
   readonly name: string;
-  /** `format_type(atttypid, atttypmod)`. */
+  /** As `format_type` prints it; of a domain the type below it, whose operators compare its values. */
   readonly type: string;
   readonly notNull: boolean;
   /** Computed by the database: no statement can set it. */
@@ -68,6 +70,11 @@ export interface CatalogueIndex {
    * fit to serve any look-up by equality. On a partitioned table: every leaf has such an index.
    */
   readonly usable: boolean;
+  /**
+   * Columns in which NULL is no way out of a unique or exclusion index: two rows that have lost their
+   * value may collide (NULLS NOT DISTINCT, `WHERE parent_id IS NULL`, `coalesce(parent_id, 0)`).
+   */
+  readonly nullsCollide?: readonly string[];
 }
 
 export interface CatalogueCheck {
@@ -88,6 +95,8 @@ export interface CataloguePartitions {
     readonly values: readonly string[];
     /** True where the bound holds nothing but `values`: neither NULL nor DEFAULT. */
     readonly onlyValues: boolean;
+    /** The partition directly below the root that the leaf lies in; absent: the leaf itself. */
+    readonly within?: TableName;
   }[];
 }
 

@@ -44,7 +44,11 @@ export function makePlan(catalogue: Catalogue, rules: PlanRules): Plan {
     tenant: settled.tenant.table,
   });
   const levels = makeLevels({ map, rules: settled, ownership, doomed, order });
-  const planned = plannedTables(levels);
+  const planned = plannedTables(
+    levels,
+    map.foreignKeys,
+    settled.quiesce === null ? null : settled.tenant.table,
+  );
   const references = findReferences(map, settled, doomed);
   const facts = planFacts(map, settled, levels, planned);
   return {

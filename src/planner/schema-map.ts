@@ -94,4 +94,23 @@ export function areComparable(left: string, right: string): boolean {
   );
 }
 
+const WIDE_FAMILIES = [
+  ['smallint', 'integer', 'bigint', 'numeric'],
+  ['text', 'character varying', 'character', 'citext', 'name'],
+];
+
+/** True where PostgreSQL has an `=` between the two types, whether an index serves it or not. */
+export function areEquatable(left: string, right: string): boolean {
+  const [bareLeft, bareRight] = [left, right].map((type) => bareName(withoutModifier(type)));
+  return (
+    areComparable(left, right) ||
+    WIDE_FAMILIES.some(
+      (family) => family.includes(bareLeft ?? '') && family.includes(bareRight ?? ''),
+    )
+  );
+}
+
+/** An extension's type stands with its schema where that is not searched. */
+const bareName = (type: string): string => type.replace(/^.*\./, '');
+
 const withoutModifier = (type: string): string => type.replace(/\(.*?\)/, '');

@@ -1,7 +1,8 @@
 import type pg from 'pg';
 import { PurgeError } from '../domain/errors.ts';
 import type { TableName } from '../domain/ids.ts';
-import type { Plan } from '../domain/plan.ts';
+import { deleteSteps, type Guard, type Plan } from '../domain/plan.ts';
+import type { Catalogue } from '../planner/catalogue.ts';
 import { makePlan } from '../planner/make-plan.ts';
 import type { PlanRules } from '../planner/rules.ts';
 import { readCatalogue } from './catalogue/catalogue-reader.ts';
@@ -16,9 +17,20 @@ import { readFault } from './sqlstate.ts';
  * @throws PurgeError TABLE_MISSING, COLUMN_MISSING, CONFIG_INVALID; driver errors
  */
 export async function readPlan(client: pg.ClientBase, rules: PlanRules): Promise<Plan> {
-  const plan = makePlan(await readCatalogue(client), rules);
-  await tryOperatorSql(client, plan);
-  return await withActingKeys(client, plan);
+  const catalogue = await readCatalogue(client);
+  const plan = makePlan(catalogue, rules);
+  // What is asked of a table that the role may not read would end in 42501, and not in the hazard.
+  const isReadable = plan.hazards.every(({ type }) => type !== 'MISSING_PRIVILEGE');
+  if (isReadable) await tryOperatorSql(client, plan);
+  return namesAllowed(catalogue, plan) ? await withActingKeys(client, plan) : plan;
+}
+
+/** False where a table's schema is closed to the role: not even its name can be looked up there. */
+function namesAllowed({ tables }: Catalogue, plan: Plan): boolean {
+  const deleted = new Set(deleteSteps(plan).map(({ table }) => table));
+  return tables.every(
+    ({ name, missingPrivileges }) => !deleted.has(name) || !missingPrivileges.includes('USAGE'),
+  );
 }
 
 /** A piece of SQL or a value from the configuration, and the statement that tries it. */
@@ -89,6 +101,9 @@ function trialsOf(plan: Plan): Trial[] {
         if (way.kind === 'condition') {
           trials.set(`where ${path.table}`, conditionTrial(path.table, way.sql));
         }
+        for (const guard of 'when' in way ? way.when : []) {
+          trials.set(`when ${path.table} ${JSON.stringify(guard)}`, guardTrial(path.table, guard));
+        }
       }
     }
     if (step.kind === 'clear' && step.values !== undefined) {
@@ -117,6 +132,14 @@ function conditionTrial(table: TableName, sql: string): Trial {
       .map((_, index) => trial(withKeys((place) => (place === index + 1 ? NO_COLUMN : 'null')))),
   };
 }
+
+/** A guard's value must be one that its column can have. */
+const guardTrial = (table: TableName, { column: name, value }: Guard): Trial => ({
+  setting: `tables["${table}"].ownedBy.when.${name}`,
+  sql: `select from ${table} t where t.${column(name)} = ${literal(value)} limit $1::bigint`,
+  typed: null,
+  probes: [],
+});
 
 /** Each value takes its column's type, as it would in the update. */
 function valuesTrial(

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readCatalogue } from '../../src/postgres/catalogue/catalogue-reader.ts';
 import {
   type CatalogueDatabase,
   openCatalogueDatabase,
@@ -81,6 +82,54 @@ describe('the catalogue of tables', () => {
     expect(usable.map(({ name }) => name)).toEqual(['i01_not_null', 'i02_both', 'i09_hash']);
   });
 
+  it('tells in which columns NULL does not keep rows apart', async ({ skip }) => {
+    skip(database.version < 15, 'this server has no NULLS NOT DISTINCT');
+    const catalogue = await database.readAfter(`
+      CREATE TABLE t (a int, b int, "C d" int, r int4range);
+      CREATE UNIQUE INDEX i01_plain ON t (a, b);
+      CREATE UNIQUE INDEX i02_root ON t (a) WHERE b IS NULL;
+      CREATE UNIQUE INDEX i03_present ON t (a) WHERE b IS NOT NULL;
+      CREATE UNIQUE INDEX i04_both ON t (a) WHERE b IS NULL AND "C d" IS NOT NULL;
+      CREATE UNIQUE INDEX i05_either ON t (a) WHERE b IS NOT NULL OR "C d" IS NOT NULL;
+      CREATE UNIQUE INDEX i06_expression ON t (a, coalesce(b, 0));
+      CREATE UNIQUE INDEX i07_value ON t (a, b) WHERE b > 0;
+      CREATE UNIQUE INDEX i08_same ON t (a, "C d") NULLS NOT DISTINCT;
+      CREATE UNIQUE INDEX i09_included ON t (a) INCLUDE (b);
+      CREATE INDEX i10_many ON t (a) WHERE b IS NULL;
+      ALTER TABLE t ADD CONSTRAINT i11_apart EXCLUDE USING gist (r WITH &&) WHERE (b IS NULL);
+      CREATE TABLE p (a int, b int) PARTITION BY LIST (a);
+      CREATE TABLE p_1 PARTITION OF p DEFAULT;
+      CREATE UNIQUE INDEX i20_leaf ON p_1 (a) WHERE b IS NULL;`);
+    const colliding = catalogue.tables
+      .flatMap(({ indexes }) => indexes)
+      .filter(({ nullsCollide }) => nullsCollide !== undefined)
+      .map(({ name, nullsCollide }) => [name, nullsCollide]);
+    expect(Object.fromEntries(colliding)).toEqual({
+      i02_root: ['b'],
+      i04_both: ['b'],
+      i05_either: ['C d', 'b'],
+      i06_expression: ['b'],
+      i08_same: ['a', 'C d'],
+      i11_apart: ['b'],
+      i20_leaf: ['b'],
+    });
+  });
+
+  it('knows a domain by the type below it, with the modifier nearest to it', async () => {
+    const catalogue = await database.readAfter(`
+      CREATE DOMAIN word AS varchar(8); CREATE DOMAIN narrow AS word; CREATE DOMAIN number AS int;
+      CREATE DOMAIN words AS text[];
+      CREATE TABLE t (a word, b narrow, c number, d words, e word[], f varchar(3));`);
+    expect(tableOf(catalogue, 'public.t').columns.map(({ type }) => type)).toEqual([
+      'character varying(8)',
+      'character varying(8)',
+      'integer',
+      'text[]',
+      'word[]',
+      'character varying(3)',
+    ]);
+  });
+
   it('lists views, and names the materialized ones over each table by whatever way', async () => {
     const catalogue = await database.readAfter(`
       CREATE TABLE a (id int); CREATE TABLE b (id int); CREATE TABLE c (id int);
@@ -127,6 +176,30 @@ describe('the catalogue of tables', () => {
       whole: ['deletes', 'via_root'],
     });
     expect(catalogue.tables.filter((table) => !table.replicaIdentityOk)).toEqual([]);
+  });
+
+  it.each([
+    ['filtered by its key', 'WHERE (id > 0)', '', true],
+    ['filtered by another column', 'WHERE (n > 0)', '', false],
+    ['filtered by a column of its full identity', 'WHERE (n > 0)', 'FULL', true],
+    ['sent with its key', '(id)', '', true],
+    ['sent without its key', '(n)', '', false],
+    ['sent in part of its full identity', '(id)', 'FULL', false],
+  ])('knows whether a table %s can lose rows', async (_what, what, identity, isOk) => {
+    const client = database.client;
+    await client.query('BEGIN');
+    try {
+      await client.query(`CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL, m int);
+        ${identity === '' ? '' : `ALTER TABLE t REPLICA IDENTITY ${identity};`}
+        CREATE PUBLICATION part_of_it FOR TABLE t ${what}; INSERT INTO t VALUES (1, 1, 1);`);
+      const { tables } = await readCatalogue(client);
+      expect(tables.map((table) => table.replicaIdentityOk)).toEqual([isOk]);
+      const deleted = client.query('DELETE FROM t');
+      if (isOk) await deleted;
+      else await expect(deleted).rejects.toMatchObject({ code: '42P10' });
+    } finally {
+      await client.query('ROLLBACK');
+    }
   });
 
   it('sees a publication of everything, and misses no replica identity in it', async () => {

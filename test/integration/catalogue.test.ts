@@ -52,7 +52,7 @@ describe('the catalogue reader', () => {
     expect(table.columns).toEqual([
       { name: 'b', type: 'integer', notNull: true },
       { name: 'a', type: 'uuid', notNull: false },
-      { name: 'c', type: 'code', notNull: true },
+      { name: 'c', type: 'character varying(8)', notNull: true },
       { name: 'twice', type: 'integer', notNull: false, generated: true },
     ]);
     expect(table.indexes).toEqual([
@@ -171,7 +171,8 @@ describe('the catalogue reader', () => {
       CREATE RULE no_delete AS ON DELETE TO t DO INSTEAD NOTHING;
       CREATE RULE no_insert AS ON INSERT TO t DO INSTEAD NOTHING;
       CREATE RULE also AS ON UPDATE TO t DO ALSO NOTHING;`);
-    expect(tableOf(catalogue, 'public.t').rules).toEqual(['also', 'no_delete']);
+    const { rules, updateRules } = tableOf(catalogue, 'public.t');
+    expect({ rules, updateRules }).toEqual({ rules: ['no_delete'], updateRules: ['also'] });
   });
 
   it('tells where row security applies and which privileges the connected role lacks', async () => {

@@ -1,4 +1,6 @@
+import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
+import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { planDocumentSchema } from '../../ops/cli/output/plan-document.ts';
 import { seedApplication, seedRedis } from '../../ops/demo/app/seed.ts';
@@ -64,4 +66,35 @@ describe('plan --graph', () => {
     const counted = await runForJson(plan('--graph', '--counts'), { env });
     expect(counted).toMatchObject({ exitCode: 2, document: { error: { code: 'USAGE' } } });
   });
+});
+
+describe('a plan as a role that may read nothing', () => {
+  it.each([[[]], [['--counts']]])(
+    'names every grant that is missing, whether it was to count or not: %j',
+    async (argv) => {
+      const role = `plan_${randomBytes(4).toString('hex')}`;
+      const owner = new Client({ connectionString: database.url });
+      await owner.connect();
+      try {
+        await owner.query(`create role ${role} login password 'of-the-test';
+          revoke usage on schema public from public;`);
+        const url = new URL(database.url);
+        url.username = role;
+        url.password = 'of-the-test';
+        const asRole = { env: { ...env, DATABASE_URL: url.href } };
+        const { exitCode, document } = await runForJson(plan(...argv), asRole);
+        const found = planDocumentSchema.parse(document);
+        expect(exitCode).toBe(0);
+        const missing = found.hazards.filter(({ type }) => type === 'MISSING_PRIVILEGE');
+        const deleted = found.levels.flatMap(({ tables }) => tables.map(({ table }) => table));
+        expect(missing.map(({ table }) => table)).toEqual(expect.arrayContaining(deleted));
+        expect(missing[0]?.remedy).toContain(`GRANT USAGE ON SCHEMA public TO ${role}`);
+        const { stdout } = await runInProcess(plan(...argv), asRole);
+        expect(stdout.includes('Nothing was counted')).toBe(argv.length > 0);
+      } finally {
+        await owner.query(`grant usage on schema public to public; drop role ${role};`);
+        await owner.end();
+      }
+    },
+  );
 });

@@ -85,8 +85,10 @@ function toWorld(owned: readonly Owned[], edges: readonly EdgeSeed[]): World {
   );
   const foreignKeys: Record<string, ForeignKeyRule> = {};
   const follow: string[] = [];
-  for (const [at, { child, parent, rule }] of edges.entries()) {
+  for (const [at, { child, parent, rule, enforced }] of edges.entries()) {
     if (rule === null || (child === 0 && (rule === 'own' || rule === 'delete'))) continue;
+    // Rules about rows that refer are refused for a key that nobody checks.
+    if (!enforced && (rule === 'set-null' || rule === 'delete')) continue;
     if (rule !== 'follow') foreignKeys[`public.t${child}.r${at}_fkey`] = rule;
     else if (child !== parent) follow.push(`public.t${child}.r${at}`);
   }

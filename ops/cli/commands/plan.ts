@@ -6,6 +6,7 @@ import { planAsJson } from '../../../src/planner/explain/explain.ts';
 import { drawPlan, GRAPH_FORMATS, type GraphFormat } from '../../../src/planner/explain/graph.ts';
 import { inTransaction, READ_ONLY } from '../../../src/postgres/database.ts';
 import { readPlan } from '../../../src/postgres/read-plan.ts';
+import { readFault } from '../../../src/postgres/sqlstate.ts';
 import type { Observer } from '../../../src/runtime/compose.ts';
 import { type Answer, defineCommand, readOptions } from '../command.ts';
 import { withObserver } from '../open.ts';
@@ -44,7 +45,9 @@ export const plan = defineCommand<Options>({
     withObserver(session, async (observer) => {
       if (options.graph !== undefined) return graphAnswer(observer, options.graph);
       const counted = options.counts || options.tenant !== undefined;
-      const found = counted ? await planWithCounts(observer, options) : await planOnly(observer);
+      const found = counted
+        ? await planWithCounts(observer, options).catch(orPlanOnly(observer))
+        : await planOnly(observer);
       const document = { ...planAsJson(found.plan, found.rows), hazards: found.hazards };
       const text = renderPlan(document, {
         hazards: found.hazards,
@@ -59,7 +62,9 @@ export const plan = defineCommand<Options>({
         text: [
           text,
           ...(found.totals === undefined
-            ? []
+            ? counted
+              ? ['Nothing was counted: PostgreSQL refuses that for what blocks above.']
+              : []
             : [
                 `${plural(found.totals.tenants, 'tenant')}: ${formatNumber(found.totals.rows)} rows, ` +
                   `${formatNumber(found.totals.redisKeys)} Redis keys`,
@@ -84,6 +89,22 @@ async function planOnly(observer: Observer) {
   );
   return { plan: found, hazards: found.hazards, rows: undefined, totals: undefined };
 }
+
+/**
+ * Where PostgreSQL refuses to count what the plan blocks anyway (a table closed to the role, types that
+ * do not compare), the plan itself tells more than the first refusal.
+ */
+const orPlanOnly =
+  (observer: Observer) =>
+  async (thrown: unknown): ReturnType<typeof planOnly> => {
+    if (!UNCOUNTABLE.has(readFault(thrown).sqlState ?? '')) throw thrown;
+    const found = await planOnly(observer);
+    if (found.hazards.some(({ severity }) => severity === 'blocks')) return found;
+    throw thrown;
+  };
+
+/** Missing privilege; no such operator. */
+const UNCOUNTABLE: ReadonlySet<string> = new Set(['42501', '42883']);
 
 async function planWithCounts(observer: Observer, options: Options) {
   const prepared = await prepareCampaign(

@@ -8,7 +8,7 @@ import {
   type TenantPath,
 } from '../../domain/plan.ts';
 import type { CatalogueForeignKey, CatalogueTable } from '../catalogue.ts';
-import { type PlannedTables, triggersThatFire } from '../hazards/table-hazards.ts';
+import { type PlannedTables, rulesThatFire, triggersThatFire } from '../hazards/table-hazards.ts';
 import { columnList, describeKey } from '../remedy.ts';
 import { quiesceFacts } from '../rules/settled-quiesce.ts';
 import type { SettledRules } from '../rules/settled-rules.ts';
@@ -111,7 +111,7 @@ function tableFacts(table: CatalogueTable, planned: PlannedTables): string[] {
   );
   if (table.kind !== 'ordinary' && table.kind !== 'inherited')
     facts.push(`${table.name}: ${table.kind}`);
-  for (const rule of table.rules) facts.push(`${table.name}: rule ${rule}`);
+  for (const { rule } of rulesThatFire(table, planned)) facts.push(`${table.name}: rule ${rule}`);
   if (table.rowSecurityApplies) facts.push(`${table.name}: row security applies`);
   return facts;
 }

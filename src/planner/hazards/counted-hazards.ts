@@ -64,7 +64,7 @@ function tenantPartitions(plan: Plan, tenants: readonly CountedRows[]): Hazard[]
       severity: 'info',
       table,
       message: `The partition ${partition} of ${table} holds rows of tenant ${tenantId} only: the purge deletes them one by one and leaves it empty.`,
-      remedy: `Once the purge has nothing left there, run: ALTER TABLE ${table} DETACH PARTITION ${partition} CONCURRENTLY; DROP TABLE ${partition};`,
+      remedy: `Once the purge has nothing left there, run: ALTER TABLE ${table} DETACH PARTITION ${partition} CONCURRENTLY; DROP TABLE ${partition}; (Without CONCURRENTLY where ${table} has a DEFAULT partition.)`,
     }));
 }
 

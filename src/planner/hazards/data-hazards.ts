@@ -115,17 +115,27 @@ function outsideRemedy({ check, byRule, clearable }: ReferenceFinding): string {
     return `Delete or move these rows: they refer to rows of others that go by a "delete" rule for ${check.parent.table}, and no rule reaches them; or choose another rule for it.`;
   }
   const rule = (name: string): string => `"foreignKeys": { ${quoted(check)}: "${name}" }`;
-  const repair =
-    'Clear or move these references by hand, or say in purge.config what becomes of them';
-  const choices = [
-    ...(clearable.length > 0
-      ? [`${rule('set-null')} sets ${columnList(clearable)} to NULL, "delete" deletes the rows`]
-      : [`${rule('delete')} deletes the rows`]),
-    ...(check.childPath === null && check.action === 'SET NULL'
-      ? [`${rule('own')} makes each row the tenant's to whose row it refers`]
-      : []),
-  ];
-  return `${repair}: ${choices.join('; ')}.`;
+  const repair = 'Clear or move these references by hand';
+  // Of ranges, and of one partition's key, no rule is taken.
+  const isUnruly = check.period || check.childRelation !== check.child;
+  const isTenant = check.childPath?.ways.some(({ via }) => via === 'tenant') ?? false;
+  const choices = isUnruly
+    ? []
+    : [
+        ...(clearable.length > 0
+          ? [`${rule('set-null')} sets ${columnList(clearable)} to NULL`]
+          : []),
+        // Rows of the tenant table are tenants.
+        ...(isTenant
+          ? []
+          : [`${rule('delete')} deletes the rows, unless "tables" keeps ${check.child}`]),
+        ...(check.childPath === null && check.action === 'SET NULL'
+          ? [`${rule('own')} makes each row the tenant's to whose row it refers`]
+          : []),
+      ];
+  return choices.length === 0
+    ? `${repair}.`
+    : `${repair}, or say in purge.config what becomes of them: ${choices.join('; ')}.`;
 }
 
 const quoted = (check: ReferenceCheck): string => JSON.stringify(check.foreignKey);

@@ -1,11 +1,11 @@
 import type { Hazard } from '../../domain/hazard.ts';
 import type { CatalogueForeignKey, CatalogueTable } from '../catalogue.ts';
 import type { Ownership } from '../ownership/ownership.ts';
-import { columnList, describeKey } from '../remedy.ts';
+import { columnList, describeKey, ownerBesideKey } from '../remedy.ts';
 import type { SettledRules } from '../rules/settled-rules.ts';
 import type { SchemaMap } from '../schema-map.ts';
 import { columnOf, sameColumns } from '../schema-map.ts';
-import { type Doomed, ruleOf } from './references.ts';
+import { type Doomed, ruleColumns, ruleOf } from './references.ts';
 import type { PlannedTables } from './table-hazards.ts';
 
 /** Above this many rows in the child table a key without an index asks for `--allow`. */
@@ -30,7 +30,12 @@ export function findKeyHazards(
     ...leadingIn
       .filter((key) => !deleted.has(key.child) && !unclear.has(key.child))
       .filter((key) => !rules.keyRules.has(key.name) && !rules.staying.has(key.child))
-      .map((key) => unknownReference(key, rules.kept.has(key.child))),
+      .map((key) =>
+        unknownReference(key, {
+          isKept: rules.kept.has(key.child),
+          isClearable: ruleColumns(map, found.doomed.fixed, key).length > 0,
+        }),
+      ),
     ...leadingIn.flatMap((key) => unindexedKey(map, key)),
     ...leadingIn.flatMap((key) => setNullOverNotNull(map, rules, found.doomed, key)),
     ...map.foreignKeys
@@ -40,7 +45,10 @@ export function findKeyHazards(
   ];
 }
 
-function unknownReference(key: CatalogueForeignKey, isKept: boolean): Hazard {
+function unknownReference(
+  key: CatalogueForeignKey,
+  { isKept, isClearable }: { readonly isKept: boolean; readonly isClearable: boolean },
+): Hazard {
   const effect =
     key.onDelete === 'NO ACTION' || key.onDelete === 'RESTRICT'
       ? 'a row of it that refers to a doomed one stops the purge'
@@ -52,8 +60,28 @@ function unknownReference(key: CatalogueForeignKey, isKept: boolean): Hazard {
     table: key.child,
     foreignKey: key.name,
     message: `${key.child} ${why}, and refers to a planned table by ${key.name}, ${describeKey(key)}: ${effect}.`,
-    remedy: `Where there are such rows, say what becomes of them: "foreignKeys": { ${JSON.stringify(key.name)}: "set-null" } clears the reference, "delete" deletes the row, "own" makes it the tenant's.`,
+    remedy: settleReference(key, { isKept, isClearable }),
   };
+}
+
+/** Only what the configuration may say of this key. */
+function settleReference(
+  key: CatalogueForeignKey,
+  { isKept, isClearable }: { readonly isKept: boolean; readonly isClearable: boolean },
+): string {
+  const besides = ownerBesideKey(key);
+  if (besides !== null) {
+    const owner = isKept ? '' : `, or say whose they are: ${besides}`;
+    return `No rule settles such a key: where there are such rows, clear or move them by hand${owner}.`;
+  }
+  const choices = [
+    ...(isClearable ? ['"set-null" clears the reference'] : []),
+    ...(isKept ? [] : [`"delete" deletes the row`, `"own" makes it the tenant's`]),
+  ];
+  if (choices.length === 0) {
+    return `The table is kept and its reference cannot be NULL: where there are such rows, delete or move them by hand, or keep the table no longer.`;
+  }
+  return `Where there are such rows, say what becomes of them: "foreignKeys": { ${JSON.stringify(key.name)}: … }, where ${choices.join(', ')}.`;
 }
 
 /** 23502 when the action fires, or when our own rule does. */

@@ -19,11 +19,14 @@ export function findTenantPartitions(
       partitions.columns.length === 1 &&
       partitions.columns[0] === way.column;
     if (!isByTenant) return [];
-    return partitions.leaves.flatMap(({ name, values, onlyValues }) => {
+    // What can be detached lies directly below the root, whatever lies in it.
+    const found = new Map<TableName, TenantPartition>();
+    for (const { name, within, values, onlyValues } of partitions.leaves) {
       const [tenantId] = values;
-      return onlyValues && values.length === 1 && tenantId !== undefined
-        ? [{ table, partition: name, tenantId }]
-        : [];
-    });
+      const partition = within ?? name;
+      if (!onlyValues || values.length !== 1 || tenantId === undefined) continue;
+      found.set(partition, { table, partition, tenantId });
+    }
+    return [...found.values()];
   });
 }

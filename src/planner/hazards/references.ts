@@ -64,6 +64,8 @@ export function ruleColumns(
   key: CatalogueForeignKey,
 ): readonly string[] {
   const clearable = clearableColumns(map, fixed, key) ?? [];
+  // Half of it would not do.
+  if (key.matchFull === true) return clearable;
   const declared = clearable.filter((column) => key.setColumns?.includes(column) ?? true);
   return declared.length > 0 ? declared : clearable;
 }

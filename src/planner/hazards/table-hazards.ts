@@ -2,7 +2,7 @@ import type { Hazard } from '../../domain/hazard.ts';
 import { quoteIdentifier } from '../../domain/identifier.ts';
 import type { TableName } from '../../domain/ids.ts';
 import { deletesOf, type PlanLevel } from '../../domain/plan.ts';
-import type { CatalogueTable, CatalogueTrigger } from '../catalogue.ts';
+import type { CatalogueForeignKey, CatalogueTable, CatalogueTrigger } from '../catalogue.ts';
 import { tableRule } from '../remedy.ts';
 import type { SchemaMap } from '../schema-map.ts';
 
@@ -10,22 +10,31 @@ import type { SchemaMap } from '../schema-map.ts';
 export interface PlannedTables {
   /** Deleted from. */
   readonly deleted: ReadonlySet<TableName>;
-  /** Updated by a ClearStep. */
+  /** Updated by a ClearStep, or by the mark of a tenant that is to go. */
   readonly cleared: ReadonlySet<TableName>;
-  /** Only watched: a key to a deleted table could change their rows by itself. */
+  /** Only looked at: their rows may refer to rows that go, and a key could change them by itself. */
   readonly watched: ReadonlySet<TableName>;
 }
 
-export function plannedTables(levels: readonly PlanLevel[]): PlannedTables {
+export function plannedTables(
+  levels: readonly PlanLevel[],
+  foreignKeys: readonly CatalogueForeignKey[],
+  /** The tenant table, where its row is marked before anything goes. */
+  marked: TableName | null,
+): PlannedTables {
   const steps = levels.flatMap((level) => level.steps);
   const deletes = steps.flatMap(deletesOf);
   const deleted = new Set(deletes.map((step) => step.table));
   return {
     deleted,
-    cleared: new Set(steps.filter((step) => step.kind === 'clear').map((step) => step.table)),
+    cleared: new Set([
+      ...steps.filter((step) => step.kind === 'clear').map((step) => step.table),
+      ...(marked === null ? [] : [marked]),
+    ]),
     watched: new Set(
-      deletes
-        .flatMap((step) => step.actingKeys.map((key) => key.child))
+      foreignKeys
+        .filter((key) => deleted.has(key.parent) && key.enforced !== false)
+        .map((key) => key.child)
         .filter((table) => !deleted.has(table)),
     ),
   };
@@ -147,16 +156,27 @@ const missingPrivileges: TableCheck = (table, { deleted, cleared }, { role }) =>
   ];
 };
 
-const deleteRules: TableCheck = ({ name, rules }, planned) =>
-  isWritten(name, planned)
-    ? [...rules].sort().map((rule) => ({
-        type: 'DELETE_RULE' as const,
-        severity: 'blocks' as const,
-        table: name,
-        message: `The rule ${rule} rewrites DELETE or UPDATE on ${name}: what a batch does is not what it says.`,
-        remedy: `Run: DROP RULE ${quoteIdentifier(rule)} ON ${name}; and put a trigger in its place.`,
-      }))
-    : [];
+const deleteRules: TableCheck = (table, planned) =>
+  rulesThatFire(table, planned).map(({ rule, event }) => ({
+    type: 'DELETE_RULE' as const,
+    severity: 'blocks' as const,
+    table: table.name,
+    message: `The rule ${rule} rewrites ${event} on ${table.name}: what a batch does is not what it says.`,
+    remedy: `Run: DROP RULE ${quoteIdentifier(rule)} ON ${table.name}; and put a trigger in its place.`,
+  }));
+
+/** Rules that rewrite what a purge does, sorted: on delete, and on update where a ClearStep runs. */
+export const rulesThatFire = (
+  { name, rules, updateRules }: CatalogueTable,
+  { deleted, cleared }: PlannedTables,
+): { readonly rule: string; readonly event: 'DELETE' | 'UPDATE' }[] => [
+  ...(deleted.has(name)
+    ? [...rules].sort().map((rule) => ({ rule, event: 'DELETE' as const }))
+    : []),
+  ...(cleared.has(name)
+    ? [...(updateRules ?? [])].sort().map((rule) => ({ rule, event: 'UPDATE' as const }))
+    : []),
+];
 
 const replicaIdentity: TableCheck = ({ name, replicaIdentityOk }, planned) =>
   replicaIdentityOk || !isWritten(name, planned)
@@ -166,8 +186,8 @@ const replicaIdentity: TableCheck = ({ name, replicaIdentityOk }, planned) =>
           type: 'NO_REPLICA_IDENTITY',
           severity: 'blocks',
           table: name,
-          message: `${name} is published and has no replica identity: PostgreSQL refuses every DELETE and UPDATE on it.`,
-          remedy: `Give it a primary key, or run: ALTER TABLE ${name} REPLICA IDENTITY FULL;`,
+          message: `${name} is published and has no replica identity, or not one that suits the publication's row filter or column list: PostgreSQL refuses every DELETE and UPDATE on it.`,
+          remedy: `Give it a primary key that is not deferrable, or run: ALTER TABLE ${name} REPLICA IDENTITY FULL; a column list must name all of it.`,
         },
       ];
 

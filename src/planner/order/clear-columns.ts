@@ -1,6 +1,6 @@
 import type { TableName } from '../../domain/ids.ts';
 import type { TenantPath, Way } from '../../domain/plan.ts';
-import type { CatalogueForeignKey } from '../catalogue.ts';
+import type { CatalogueForeignKey, CatalogueIndex } from '../catalogue.ts';
 import { columnOf, type SchemaMap } from '../schema-map.ts';
 
 /** Columns that no ClearStep may touch, by table. */
@@ -64,8 +64,50 @@ export function clearableColumns(
   const columns = key.columns.filter((name) => {
     const column = columnOf(table, name);
     const isFixed = fixed.get(key.child)?.has(name) ?? false;
-    return column !== undefined && !column.notNull && column.generated !== true && !isFixed;
+    return (
+      column !== undefined &&
+      !column.notNull &&
+      column.generated !== true &&
+      !isFixed &&
+      !isHeldByMatchFull(map, key, name)
+    );
   });
   const enough = key.matchFull === true ? key.columns.length : 1;
   return columns.length >= enough ? columns : null;
 }
+
+/**
+ * The same for many rows of one tenant at once, as an order needs it: without columns in which rows
+ * that have lost their value would collide in a unique index (23505). Pure.
+ */
+export function massClearableColumns(
+  map: SchemaMap,
+  fixed: FixedColumns,
+  key: CatalogueForeignKey,
+): readonly string[] | null {
+  const columns = clearableColumns(map, fixed, key);
+  if (columns === null) return null;
+  const left = columns.filter((name) => collidingIndex(map, key.child, [name]) === undefined);
+  const enough = key.matchFull === true ? key.columns.length : 1;
+  return left.length >= enough ? left : null;
+}
+
+/** A unique index in which rows may collide that have lost their values in these columns. Pure. */
+export const collidingIndex = (
+  map: SchemaMap,
+  table: TableName,
+  columns: readonly string[],
+): CatalogueIndex | undefined =>
+  map.byName
+    .get(table)
+    ?.indexes.find(({ nullsCollide }) => columns.some((name) => nullsCollide?.includes(name)));
+
+/** Cleared alone, it would leave another key half NULL, which MATCH FULL refuses (23503). */
+const isHeldByMatchFull = (map: SchemaMap, key: CatalogueForeignKey, column: string): boolean =>
+  (map.keysFrom.get(key.child) ?? []).some(
+    (other) =>
+      other.matchFull === true &&
+      other.enforced !== false &&
+      other.columns.includes(column) &&
+      !other.columns.every((name) => key.columns.includes(name)),
+  );

@@ -2,9 +2,10 @@ import type { Hazard } from '../../domain/hazard.ts';
 import type { ClearStep, ComponentStep, PlanLevel } from '../../domain/plan.ts';
 import type { CatalogueForeignKey } from '../catalogue.ts';
 import { isTreeKey } from '../hazards/references.ts';
-import { columnList, describeKey } from '../remedy.ts';
+import { columnList, describeKey, tableRule } from '../remedy.ts';
 import type { SettledRules } from '../rules/settled-rules.ts';
 import { columnOf, type SchemaMap } from '../schema-map.ts';
+import { collidingIndex } from './clear-columns.ts';
 import type { Component, OrderEdge } from './cycles.ts';
 import type { Order } from './order.ts';
 
@@ -22,7 +23,9 @@ export function findOrderHazards(
         ? [together(map, step, component)]
         : [];
     }),
-    ...steps.flatMap((step) => (step.kind === 'clear' ? clearBreaksCheck(map, step) : [])),
+    ...steps.flatMap((step) =>
+      step.kind === 'clear' ? [...clearBreaksCheck(map, step), ...clearCollides(map, step)] : [],
+    ),
     ...map.foreignKeys.filter((key) => isTreeKey(rules, key)).map(tenantTree),
   ];
 }
@@ -33,10 +36,11 @@ function together(map: SchemaMap, step: ComponentStep, { cycle }: Component): Ha
   const rows = estimates.every((estimate) => estimate >= 0)
     ? `about ${Math.round(estimates.reduce((sum, estimate) => sum + estimate, 0))} rows of all tenants`
     : 'never analysed';
-  const what =
+  const what = `${
     tables.length === 1
       ? `${tables[0]} refers to itself in a way that no clearing beforehand settles`
-      : `These tables refer to each other in a circle, and no reference in it can be cleared beforehand: ${printCycle(cycle)}`;
+      : `These tables refer to each other in a circle, and no reference in it can be cleared beforehand: ${printCycle(cycle)}`
+  }${collisions(map, cycle)}`;
   const shared = {
     table: step.table,
     ...(cycle[0]?.keys[0] === undefined ? {} : { foreignKey: cycle[0].keys[0].name }),
@@ -58,6 +62,16 @@ function together(map: SchemaMap, step: ComponentStep, { cycle }: Component): Ha
     message: `${what}. All of a tenant's rows of ${tables.join(', ')} would go in one statement, which no batch bounds and no pause can interrupt (${rows}).`,
     remedy: `Accept it with --allow CYCLE_IN_ONE_STATEMENT${orLetBeNull(map, keys)}.`,
   };
+}
+
+/** Why columns are not cleared that may be NULL. */
+function collisions(map: SchemaMap, cycle: readonly OrderEdge[]): string {
+  const names = cycle
+    .flatMap((edge) => edge.keys)
+    .flatMap(({ child, columns }) => collidingIndex(map, child, columns)?.name ?? []);
+  return names.length === 0
+    ? ''
+    : ` (rows without their reference could collide in ${columnList([...new Set(names)].sort())})`;
 }
 
 const printCycle = (cycle: readonly OrderEdge[]): string => {
@@ -106,8 +120,35 @@ function clearBreaksCheck(map: SchemaMap, step: ClearStep): Hazard[] {
       table: step.table,
       foreignKey: step.foreignKey,
       message: `The purge sets ${columnList(step.columns)} of ${step.table} to NULL, and ${check.name} may refuse that (23514): ${check.definition}.`,
-      remedy: `Read the CHECK: where it accepts NULL there, accept this with --allow CLEAR_BREAKS_CHECK; otherwise change it, or set ${step.foreignKey} to another rule in "foreignKeys".`,
+      remedy: `Read the CHECK: where it accepts NULL there, accept this with --allow CLEAR_BREAKS_CHECK; otherwise ${
+        step.reason === 'rule'
+          ? `change it, or set ${step.foreignKey} to another rule in "foreignKeys"`
+          : step.reason === 'table'
+            ? `change it, or have the rows deleted: ${tableRule(step.table, { onPurge: 'delete' })}`
+            : 'let the CHECK accept NULL: the order of the deletes rests on it'
+      }.`,
     }));
+}
+
+/** Rows of others that lose their reference, rows that stay without their tenant: 23505 where two become alike. */
+function clearCollides(map: SchemaMap, step: ClearStep): Hazard[] {
+  if (step.values !== undefined) return [];
+  const index = collidingIndex(map, step.table, step.columns);
+  if (index === undefined) return [];
+  return [
+    {
+      type: 'CLEAR_BREAKS_CHECK',
+      severity: 'allow',
+      table: step.table,
+      foreignKey: step.foreignKey,
+      message: `The purge sets ${columnList(step.columns)} of ${step.table} to NULL, and two rows that have become alike by that collide in the unique index ${index.name} (23505).`,
+      remedy: `Where no two of these rows can become alike, accept this with --allow CLEAR_BREAKS_CHECK; otherwise ${
+        step.reason === 'rule'
+          ? `set ${step.foreignKey} to another rule in "foreignKeys"`
+          : `have the rows deleted: ${tableRule(step.table, { onPurge: 'delete' })}`
+      }, or change the index.`,
+    },
+  ];
 }
 
 const tenantTree = (key: CatalogueForeignKey): Hazard => ({

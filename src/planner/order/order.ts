@@ -2,7 +2,7 @@ import type { TableName } from '../../domain/ids.ts';
 import { type PlanLevel, type TenantPath, tablesOnPath } from '../../domain/plan.ts';
 import type { CatalogueForeignKey } from '../catalogue.ts';
 import { type SchemaMap, sortedBy } from '../schema-map.ts';
-import { clearableColumns, type FixedColumns } from './clear-columns.ts';
+import { type FixedColumns, massClearableColumns } from './clear-columns.ts';
 import { type BrokenCycles, breakCycles, type Component, type OrderEdge } from './cycles.ts';
 
 export type Paths = ReadonlyMap<TableName, TenantPath>;
@@ -64,7 +64,7 @@ export function orderTables(map: SchemaMap, input: OrderInput): Order {
     components,
     clearedKeys: broken.cleared.flatMap((edge) => edge.keys),
     selfKeys: selfKeys.filter(
-      (key) => !leaders.has(key.child) && clearableColumns(map, fixed, key) !== null,
+      (key) => !leaders.has(key.child) && massClearableColumns(map, fixed, key) !== null,
     ),
     core: [...core].sort(),
   };
@@ -122,7 +122,7 @@ function findEdges(
       !isPath &&
       parent !== tenant &&
       !also.has(child) &&
-      keys.every((key) => clearableColumns(map, fixed, key) !== null);
+      keys.every((key) => massClearableColumns(map, fixed, key) !== null);
     edges.push({ child, parent, keys, isPath, clearable });
   }
   return edges;
@@ -155,7 +155,7 @@ function withSelfReferences(
   const all = new Map(components.map((found) => [[...found.tables].sort()[0] as TableName, found]));
   const members = new Set(components.flatMap(({ tables }) => tables));
   for (const key of selfKeys) {
-    const isClearable = !also.has(key.child) && clearableColumns(map, fixed, key) !== null;
+    const isClearable = !also.has(key.child) && massClearableColumns(map, fixed, key) !== null;
     if (members.has(key.child) || isClearable) continue;
     const edge = {
       child: key.child,

@@ -15,7 +15,7 @@ import type { Ownership } from '../ownership/ownership.ts';
 import { ownerColumns } from '../ownership/staying.ts';
 import type { SettledRules } from '../rules/settled-rules.ts';
 import { compareText, type SchemaMap } from '../schema-map.ts';
-import { clearableColumns } from './clear-columns.ts';
+import { massClearableColumns } from './clear-columns.ts';
 import type { Component } from './cycles.ts';
 import type { Order } from './order.ts';
 
@@ -96,7 +96,7 @@ function ownClear(
   key: CatalogueForeignKey,
   reason: 'cycle' | 'self',
 ): ClearStep | null {
-  const columns = clearableColumns(map, doomed.fixed, key);
+  const columns = massClearableColumns(map, doomed.fixed, key);
   const path = doomed.paths.get(key.child);
   if (columns === null || path === undefined) return null;
   const { partitioned } = path;

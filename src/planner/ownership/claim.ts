@@ -1,7 +1,13 @@
 import type { TableName } from '../../domain/ids.ts';
 import type { Guard, Way } from '../../domain/plan.ts';
 import type { CatalogueForeignKey } from '../catalogue.ts';
-import { compareText, isMandatory, type SchemaMap } from '../schema-map.ts';
+import {
+  areComparable,
+  columnOf,
+  compareText,
+  isMandatory,
+  type SchemaMap,
+} from '../schema-map.ts';
 
 /**
  * One way in which a table's rows may reach the tenant, and how good it is. It names the table it
@@ -170,6 +176,7 @@ function carriedOwner(
   const own = columns.filter((column) => column !== null);
   const [first] = own;
   if (own.length < columns.length || first === undefined) return null;
+  if (!own.every((column, at) => isSameType(map, key, column, parent, at))) return null;
   if (parent.kind === 'column') return claimByColumn(map, key.child, first, via);
   const ownNullable = !isMandatory(map, key.child, own);
   return {
@@ -180,6 +187,23 @@ function carriedOwner(
     ownNullable,
     nullable: ownNullable || parent.nullable,
   };
+}
+
+/**
+ * PostgreSQL compares a key as the column referred to does: citext beside text by its case, integer
+ * beside numeric by its value. A column of another type must be asked by way of the parent.
+ */
+function isSameType(
+  map: SchemaMap,
+  key: CatalogueForeignKey,
+  column: string,
+  parent: Claim,
+  at: number,
+): boolean {
+  const [child, referred] = [map.byName.get(key.child), map.byName.get(key.parent)];
+  const type = child && columnOf(child, column)?.type;
+  const expected = referred && columnOf(referred, parent.columns[at] ?? '')?.type;
+  return type === undefined || expected === undefined || areComparable(type, expected);
 }
 
 /** A one-to-one parent: its row belongs to whom the row that refers to it belongs. */

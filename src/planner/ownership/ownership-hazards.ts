@@ -1,7 +1,9 @@
 import type { Hazard } from '../../domain/hazard.ts';
 import type { TableName } from '../../domain/ids.ts';
-import type { CatalogueForeignKey } from '../catalogue.ts';
-import { columnList, describeKey, tableRule } from '../remedy.ts';
+import type { CatalogueColumn, CatalogueForeignKey } from '../catalogue.ts';
+import { columnList, describeKey, ownerBesideKey, tableRule } from '../remedy.ts';
+import type { OwnerEntry } from '../rules/settled-rules.ts';
+import { areComparable } from '../schema-map.ts';
 import { type Claim, describeClaim } from './claim.ts';
 import type { OddColumn } from './tenant-columns.ts';
 
@@ -71,25 +73,49 @@ export function unclearOwner(
       remedy: `Name its tenant column in purge.config: ${tableRule(table, { ownedBy: ['<column>'] })}; or take the table out of levels.core and tables.`,
     };
   }
+  const besides = ownerBesideKey(key);
   return {
     type: 'OWNER_UNCLEAR',
     severity: 'blocks',
     table,
     foreignKey: key.name,
-    message: `${table} reaches the tenant only over keys that may be NULL and do not cascade (${found.keys.map(describeKey).join('; ')}): they may own its rows or only refer.`,
-    remedy: `Say which in purge.config: "foreignKeys": { ${JSON.stringify(key.name)}: "own" } to delete the rows with what they refer to, "set-null" to clear the reference, "refuse" to stop where there is one; or ${keep} to leave them.`,
+    message: `${table} reaches the tenant only over keys that ${whyUnclear(found.keys)} (${found.keys.map(describeKey).join('; ')}): they may own its rows or only refer.`,
+    remedy:
+      besides !== null
+        ? `Say whose its rows are in purge.config: ${besides}; or ${keep} to leave them.`
+        : `Say which in purge.config: "foreignKeys": { ${JSON.stringify(key.name)}: "own" } to delete the rows with what they refer to, "set-null" to clear the reference, "refuse" to stop where there is one; or ${keep} to leave them.`,
   };
 }
 
-export function oddTenantColumn(table: TableName, odd: OddColumn, keyType: string): Hazard {
+const whyUnclear = (keys: readonly CatalogueForeignKey[]): string => {
+  const reasons = keys.map((key) => {
+    if (key.period === true) return 'match by ranges (PERIOD)';
+    if (key.childPartition !== undefined)
+      return `stand on the partition ${key.childPartition} alone`;
+    return 'may be NULL and do not cascade';
+  });
+  return [...new Set(reasons)].join(' or ');
+};
+
+/** In a column of words the tenant's key stands as PostgreSQL prints it, whatever its own type. */
+const byWords = (
+  table: TableName,
+  { name, type }: Pick<CatalogueColumn, 'name' | 'type'>,
+): string =>
+  areComparable(type, 'text')
+    ? `compare it as it is: ${tableRule(table, { where: `${columnList([name])} = {tenantId}` })}; or `
+    : '';
+
+export function oddTenantColumn(table: TableName, odd: OddColumn): Hazard {
   const { name, type } = odd.column;
+  const keyType = odd.expected;
   const why =
     odd.reason === 'type'
       ? `has the type ${type}, and the tenant's key ${keyType}`
       : 'has a foreign key that leads elsewhere';
   const other =
     odd.reason === 'type'
-      ? `give the column the key's type: ALTER TABLE ${table} ALTER COLUMN ${columnList([name])} TYPE ${keyType} USING ${columnList([name])}::${keyType};`
+      ? `${byWords(table, odd.column)}give the column the key's type: ALTER TABLE ${table} ALTER COLUMN ${columnList([name])} TYPE ${keyType} USING ${columnList([name])}::${keyType};`
       : `name its tenant column: ${tableRule(table, { ownedBy: ['<column>'] })}.`;
   return {
     type: 'UNEXPLAINED_TENANT_COLUMN',
@@ -130,5 +156,34 @@ export const incomparableColumn = (
   severity: 'blocks',
   table,
   message: `${table}.${column} owns the rows according to the configuration, but has the type ${type}, and the tenant's key ${keyType}: they cannot be compared.`,
-  remedy: `Name a column of the type ${keyType} in purge.config (${tableRule(table, { ownedBy: ['<column>'] })}), or run: ALTER TABLE ${table} ALTER COLUMN ${columnList([column])} TYPE ${keyType} USING ${columnList([column])}::${keyType};`,
+  remedy: `Name a column of the type ${keyType} in purge.config (${tableRule(table, { ownedBy: ['<column>'] })}); or ${byWords(table, { name: column, type })}run: ALTER TABLE ${table} ALTER COLUMN ${columnList([column])} TYPE ${keyType} USING ${columnList([column])}::${keyType};`,
 });
+
+/** A polymorphic owner whose column cannot hold the key of the table that it is said to name. */
+export function incomparableReference(
+  table: TableName,
+  found: {
+    readonly column: string;
+    readonly type: string;
+    readonly entry: OwnerEntry;
+    readonly parent: TableName;
+    readonly expected: string;
+  },
+): Hazard {
+  const { column, type, parent, expected, entry } = found;
+  const name = columnList([column]);
+  const guards = entry.when.map(
+    (guard) => `${columnList([guard.column])} = '${guard.value.replaceAll("'", "''")}'`,
+  );
+  const where = [
+    ...guards,
+    `${name}::text in (select <key>::text from ${parent} where <its tenant column> = {tenantId})`,
+  ];
+  return {
+    type: 'UNEXPLAINED_TENANT_COLUMN',
+    severity: 'blocks',
+    table,
+    message: `${table}.${column} names rows of ${parent} according to the configuration, but has the type ${type}, and their key ${expected}: they cannot be compared.`,
+    remedy: `Say it in SQL of your own in purge.config: ${tableRule(table, { where: where.join(' and ') })}; or give the column the key's type: ALTER TABLE ${table} ALTER COLUMN ${name} TYPE ${expected} USING ${name}::${expected};`,
+  };
+}

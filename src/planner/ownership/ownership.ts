@@ -3,7 +3,13 @@ import type { TableName } from '../../domain/ids.ts';
 import type { TenantPath } from '../../domain/plan.ts';
 import type { CatalogueForeignKey, CatalogueTable } from '../catalogue.ts';
 import type { SettledRules } from '../rules/settled-rules.ts';
-import { areComparable, columnOf, type SchemaMap } from '../schema-map.ts';
+import {
+  areComparable,
+  areEquatable,
+  columnOf,
+  type SchemaMap,
+  sameColumns,
+} from '../schema-map.ts';
 import {
   bestOf,
   type Claim,
@@ -14,6 +20,7 @@ import {
   distinctClaims,
   insertClaim,
   leadsTo,
+  type ParentClaim,
 } from './claim.ts';
 import { configuredClaims } from './configured-claims.ts';
 import { keyRole, ownsByTenantKey } from './key-role.ts';
@@ -21,6 +28,7 @@ import {
   ambiguousOwner,
   columnWithoutKey,
   incomparableColumn,
+  incomparableReference,
   likelyColumn,
   nothingOwned,
   oddTenantColumn,
@@ -138,7 +146,9 @@ class OwnershipWalk {
       this.#direct.set(name, distinctClaims(claims));
     }
     const names = tenantColumnNames(
+      this.#map,
       this.#rules,
+      this.#tenant,
       new Map([...this.#direct].map(([table, claims]) => [table, bestOf(claims)])),
     );
     for (const table of tables) {
@@ -303,10 +313,12 @@ class OwnershipWalk {
     if (best.kind === 'condition') this.#hazards.push(operatorCondition(table, best.sql));
     if (this.#mayBeNobodys(claims)) this.#hazards.push(rowsOfNobody(table, claims));
     for (const claim of claims) {
-      if (claim.kind !== 'column') continue;
-      if (claim.via === 'column') {
-        this.#hazards.push(columnWithoutKey(table, claim.column, this.#tenant.table));
+      const [column] = claim.columns;
+      if (claim.via === 'column' && column !== undefined) {
+        this.#hazards.push(columnWithoutKey(table, column, this.#tenant.table));
       }
+      if (claim.kind === 'parent') this.#reportReference(table, claim);
+      if (claim.kind !== 'column') continue;
       const type = columnTypeOf(this.#map, table, claim.column);
       const mayBeText = claim.when.length > 0 && areComparable(type, 'text');
       if (
@@ -316,6 +328,20 @@ class OwnershipWalk {
       ) {
         this.#hazards.push(incomparableColumn(table, claim.column, type, this.#tenant.keyType));
       }
+    }
+  }
+
+  /** A reference that only the configuration declares: PostgreSQL has never compared the two. */
+  #reportReference(table: TableName, { columns, parent, referencedColumns }: ParentClaim): void {
+    const entry = this.#rules.owners
+      .get(table)
+      ?.find(({ to, columns: own }) => to === parent && sameColumns(own, columns));
+    const [column, referenced] = [columns[0], referencedColumns[0]];
+    if (entry === undefined || column === undefined || referenced === undefined) return;
+    const type = columnTypeOf(this.#map, table, column);
+    const expected = columnTypeOf(this.#map, parent, referenced);
+    if (!areEquatable(type, expected)) {
+      this.#hazards.push(incomparableReference(table, { column, type, entry, parent, expected }));
     }
   }
 
@@ -348,7 +374,7 @@ class OwnershipWalk {
     const owners = this.#rules.owners.get(name);
     for (const odd of this.#odd.get(name) ?? []) {
       const isTold = odd.reason === 'key' && this.#hasReferenceToTenant(name, odd.column.name);
-      if (!isTold) this.#hazards.push(oddTenantColumn(name, odd, this.#tenant.keyType));
+      if (!isTold) this.#hazards.push(oddTenantColumn(name, odd));
     }
     const isMeant =
       this.#rules.asked.has(name) || this.#rules.core.has(name) || this.#configured.has(name);

@@ -54,6 +54,9 @@ function contradiction(
   if ((rule === 'own' || rule === 'delete') && key.child === tables.tenant) {
     return `${key.name} cannot ${rule} rows of the tenant table: each of them is a tenant.`;
   }
+  if ((rule === 'set-null' || rule === 'delete') && key.enforced === false) {
+    return `${key.name} is "${rule}", but is NOT ENFORCED: nobody looks for rows that refer by it, and nothing changes them. Enforce it, or say whose the rows of ${key.child} are: "own", or "ownedBy" in "tables".`;
+  }
   if (rule !== 'refuse' && key.period === true) {
     return `${key.name} is "${rule}", but matches rows by ranges (PERIOD), which no rule follows: say whose the rows of ${key.child} are by "where" in "tables".`;
   }

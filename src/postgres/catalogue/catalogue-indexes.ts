@@ -17,6 +17,14 @@ export interface IndexRow {
   readonly serves_equality: boolean;
   /** What a partial index is restricted to, as PostgreSQL prints it. */
   readonly predicate: string | null;
+  /** It keeps rows apart: unique, or an exclusion. */
+  readonly keeps_apart: boolean;
+  /** NULLS NOT DISTINCT: two rows without a value are the same to it. */
+  readonly nulls_equal: boolean;
+  /** Its key columns as such, without those in expressions. */
+  readonly plain_columns: string[];
+  /** Every column that an expression or the predicate of it reads; plain ones may stand among them. */
+  readonly read_columns: string[];
 }
 
 /**
@@ -34,11 +42,28 @@ export const INDEXES = `${LISTED}
       JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
       WHERE k.position <= i.indnkeyatts AND k.position < coalesce(
         pg_catalog.array_position(i.indkey::pg_catalog.int2[], 0::pg_catalog.int2) + 1, 32767)
-    ), '{}') AS columns
+    ), '{}') AS columns,
+    kind.keeps_apart,
+    CASE WHEN kind.keeps_apart
+      THEN coalesce((pg_catalog.to_jsonb(i) ->> 'indnullsnotdistinct')::pg_catalog.bool, false)
+      ELSE false END AS nulls_equal,
+    CASE WHEN kind.keeps_apart THEN coalesce((
+      SELECT pg_catalog.array_agg(a.attname::text ORDER BY k.position)
+      FROM pg_catalog.unnest(i.indkey::pg_catalog.int2[]) WITH ORDINALITY AS k (number, position)
+      JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
+      WHERE k.position <= i.indnkeyatts), '{}') ELSE '{}' END AS plain_columns,
+    CASE WHEN kind.keeps_apart AND (i.indpred IS NOT NULL OR i.indexprs IS NOT NULL) THEN coalesce((
+      SELECT pg_catalog.array_agg(DISTINCT a.attname::text)
+      FROM pg_catalog.pg_depend d
+      JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+      WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = i.indexrelid
+        AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+        AND d.refobjid = i.indrelid AND d.refobjsubid > 0), '{}') ELSE '{}' END AS read_columns
   FROM member m
   JOIN pg_catalog.pg_index i ON i.indrelid = m.oid
   JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
   JOIN pg_catalog.pg_am am ON am.oid = ic.relam
+  CROSS JOIN LATERAL (SELECT i.indisunique OR i.indisexclusion AS keeps_apart OFFSET 0) AS kind
   LEFT JOIN pg_catalog.pg_index whole ON whole.indrelid = m.root AND whole.indexrelid =
     CASE WHEN ic.relispartition THEN pg_catalog.pg_partition_root(ic.oid)::pg_catalog.oid END
   WHERE m.oid = m.root OR (m.relkind = 'r' AND whole.indisvalid IS NOT TRUE)
@@ -55,6 +80,16 @@ export function toIndexes(
   const own = rows.filter((row) => row.relation_oid === row.table_oid);
   const onLeaves = rows.filter((row) => row.relation_oid !== row.table_oid && isUsable(row));
   const shared = sharedByLeaves(onLeaves, leaves);
+  const onOneLeaf = rows
+    .filter((row) => row.relation_oid !== row.table_oid)
+    .map((row) => ({
+      name: row.name,
+      columns: [],
+      unique: false,
+      usable: false,
+      ...colliding(row),
+    }))
+    .filter((index) => 'nullsCollide' in index);
   const indexes: CatalogueIndex[] = own.map((row) => {
     // Made with ON ONLY and not yet complete: what its would-be parts serve, it serves.
     const isMadeUp =
@@ -64,8 +99,10 @@ export function toIndexes(
       columns: row.columns,
       unique: row.is_unique && !isMadeUp,
       usable: isUsable(row) || isMadeUp,
+      ...colliding(row),
     };
   });
+  indexes.push(...onOneLeaf);
   for (const columns of shared) {
     if (indexes.some((index) => index.usable && leads(columns, index.columns))) continue;
     const name = onLeaves.find((row) => leads(columns, row.columns))?.name;
@@ -73,6 +110,29 @@ export function toIndexes(
     if (name !== undefined) indexes.push({ name, columns, unique: false, usable: true });
   }
   return indexes;
+}
+
+/**
+ * Columns whose loss may make two rows the same to the index. A plain key column that is NULL sets a
+ * row apart; one that only the predicate or an expression reads may bring it in.
+ */
+function colliding(row: IndexRow): Pick<CatalogueIndex, 'nullsCollide'> {
+  if (!row.keeps_apart) return {};
+  const plain = new Set(row.plain_columns);
+  const read = row.read_columns.filter((name) => !plain.has(name));
+  const columns = [...(row.nulls_equal ? row.plain_columns : []), ...read].filter(
+    (name) => !wantsValue(row.predicate, name),
+  );
+  return columns.length === 0 ? {} : { nullsCollide: columns };
+}
+
+/** True where a row without a value of the column is out of the index whatever else it has. */
+function wantsValue(predicate: string | null, column: string): boolean {
+  if (predicate === null || /\bOR\b/.test(predicate)) return false;
+  const wanted = [column, `"${column.replaceAll('"', '""')}"`].map((name) => `${name} IS NOT NULL`);
+  return predicate
+    .split(/\bAND\b/)
+    .some((part) => wanted.includes(part.replaceAll(/^[\s(]+|[\s)]+$/g, '')));
 }
 
 const isUsable = (row: IndexRow): boolean => row.is_valid && canServe(row);

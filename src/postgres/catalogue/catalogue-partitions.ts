@@ -50,12 +50,14 @@ function toLeaf(row: PartitionRow, byOid: ReadonlyMap<string, PartitionRow>): Le
   for (let at: PartitionRow | undefined = row; at !== undefined; at = byOid.get(at.parent_oid)) {
     lineage.push(at);
   }
+  const top = lineage.at(-1) ?? row;
   return {
     oid: row.oid,
     lineage: lineage.map(({ oid }) => oid),
     name: tableName(row.schema, row.relation),
     // Whatever lies below a partition of the root lies within that one's bound.
-    ...parseListBound(lineage.at(-1)?.bound ?? null),
+    ...parseListBound(top.bound),
+    ...(top === row ? {} : { within: tableName(top.schema, top.relation) }),
   };
 }
 

@@ -16,7 +16,9 @@ export interface TableRow {
   readonly missing_privileges: string[];
   readonly replica_identity_ok: boolean;
   readonly publications: string[];
+  /** On DELETE. */
   readonly rules: string[];
+  readonly update_rules: string[];
   readonly role: string;
 }
 
@@ -48,7 +50,30 @@ export const TABLES = `${LISTED},
     SELECT DISTINCT m.oid
     FROM member m
     JOIN pg_catalog.pg_index i ON i.indrelid = m.oid
-    WHERE CASE m.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident END
+    -- A deferrable primary key identifies nothing: PostgreSQL refuses the DELETE as if there were none.
+    WHERE CASE m.relreplident WHEN 'd' THEN i.indisprimary AND i.indimmediate WHEN 'i' THEN i.indisreplident END
+  ),
+  -- Row filters and column lists came with PostgreSQL 15. What a filter reads must lie within the replica
+  -- identity, and that within the list. Of a publication with both, pg_depend tells the two in one.
+  unsuited AS (
+    SELECT DISTINCT c.oid
+    FROM pg_catalog.pg_publication_rel pr
+    CROSS JOIN LATERAL (SELECT pg_catalog.to_jsonb(pr) AS facts OFFSET 0) AS later
+    JOIN pg_catalog.pg_publication p ON p.oid = pr.prpubid AND (p.pubdelete OR p.pubupdate)
+    JOIN pg_catalog.pg_class c ON c.oid = pr.prrelid
+    LEFT JOIN pg_catalog.pg_index i ON i.indrelid = c.oid
+      AND CASE c.relreplident WHEN 'd' THEN i.indisprimary AND i.indimmediate WHEN 'i' THEN i.indisreplident END
+    WHERE CASE
+      WHEN later.facts ->> 'prattrs' IS NOT NULL THEN c.relreplident = 'f' OR EXISTS (
+        SELECT FROM pg_catalog.unnest(i.indkey::pg_catalog.int2[]) AS identity (number)
+        WHERE NOT identity.number = ANY (
+          pg_catalog.translate(later.facts ->> 'prattrs', '[]', '{}')::pg_catalog.int2[]))
+      WHEN later.facts ->> 'prqual' IS NOT NULL THEN c.relreplident <> 'f' AND EXISTS (
+        SELECT FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_publication_rel'::pg_catalog.regclass AND d.objid = pr.oid
+          AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = c.oid
+          AND d.refobjsubid > 0 AND NOT d.refobjsubid = ANY (i.indkey::pg_catalog.int2[]))
+    END
   ),
   summary AS (
     SELECT m.root,
@@ -64,13 +89,16 @@ export const TABLES = `${LISTED},
       pg_catalog.bool_and(pg_catalog.has_table_privilege(m.oid, 'DELETE')) AS may_delete,
       pg_catalog.bool_and(pg_catalog.has_table_privilege(m.oid, 'UPDATE')) AS may_update,
       pg_catalog.bool_and(
-        m.relkind <> 'r' OR m.relreplident = 'f'
-        OR m.oid IN (SELECT oid FROM identified) OR m.oid NOT IN (SELECT oid FROM sent)
+        m.oid NOT IN (SELECT oid FROM unsuited) AND (
+          m.relkind <> 'r' OR m.relreplident = 'f'
+          OR m.oid IN (SELECT oid FROM identified) OR m.oid NOT IN (SELECT oid FROM sent))
       ) AS replica_identity_ok
     FROM member m GROUP BY m.root
   ),
   rule AS (
-    SELECT m.root, pg_catalog.array_agg(DISTINCT r.rulename::text) AS names
+    SELECT m.root,
+      pg_catalog.array_agg(DISTINCT r.rulename::text) FILTER (WHERE r.ev_type = '4') AS on_delete,
+      pg_catalog.array_agg(DISTINCT r.rulename::text) FILTER (WHERE r.ev_type = '2') AS on_update
     FROM pg_catalog.pg_rewrite r
     JOIN member m ON m.oid = r.ev_class
     WHERE r.ev_type IN ('2', '4') AND r.ev_enabled IN ('O', 'A')
@@ -97,7 +125,7 @@ export const TABLES = `${LISTED},
       CASE WHEN NOT s.may_delete THEN 'DELETE' END, CASE WHEN NOT s.may_update THEN 'UPDATE' END
     ], NULL) AS missing_privileges,
     coalesce(publication.names, '{}') AS publications,
-    coalesce(rule.names, '{}') AS rules,
+    coalesce(rule.on_delete, '{}') AS rules, coalesce(rule.on_update, '{}') AS update_rules,
     CURRENT_USER::text AS role
   FROM listed l
   JOIN summary s ON s.root = l.oid
@@ -121,13 +149,24 @@ export const COLUMNS = `${LISTED},
     UNION
     SELECT t.oid FROM strict_domain base
     JOIN pg_catalog.pg_type t ON t.typbasetype = base.oid AND t.typtype = 'd'
+  ),
+  below (domain, oid, mod) AS (
+    SELECT t.oid, t.typbasetype, t.typtypmod FROM pg_catalog.pg_type t WHERE t.typtype = 'd'
+    UNION ALL
+    SELECT b.domain, t.typbasetype, greatest(b.mod, t.typtypmod)
+    FROM below b JOIN pg_catalog.pg_type t ON t.oid = b.oid AND t.typtype = 'd'
+  ),
+  base AS MATERIALIZED (
+    SELECT b.domain, pg_catalog.format_type(b.oid, b.mod) AS type
+    FROM below b JOIN pg_catalog.pg_type t ON t.oid = b.oid AND t.typtype <> 'd'
   )
   SELECT l.oid::text AS table_oid, a.attname::text AS name,
-    pg_catalog.format_type(a.atttypid, a.atttypmod) AS type,
+    coalesce(base.type, pg_catalog.format_type(a.atttypid, a.atttypmod)) AS type,
     (a.attnotnull OR a.atttypid IN (SELECT oid FROM strict_domain)) AS not_null,
     a.attgenerated <> '' AS generated
   FROM listed l
   JOIN pg_catalog.pg_attribute a ON a.attrelid = l.oid AND a.attnum > 0 AND NOT a.attisdropped
+  LEFT JOIN base ON base.domain = a.atttypid
   ORDER BY l.oid, a.attnum`;
 
 export interface CheckRow {

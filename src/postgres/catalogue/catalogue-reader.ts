@@ -99,11 +99,7 @@ function toTable(row: queries.TableRow, parts: TableParts): CatalogueTable {
           partitions: {
             strategy: row.strategy,
             columns: row.partition_columns,
-            leaves: parts.leaves.map(({ name, values, onlyValues }) => ({
-              name,
-              values,
-              onlyValues,
-            })),
+            leaves: parts.leaves.map(({ oid: _oid, lineage: _lineage, ...leaf }) => leaf),
           },
         }),
     unlogged: row.unlogged,
@@ -111,6 +107,7 @@ function toTable(row: queries.TableRow, parts: TableParts): CatalogueTable {
     publications: row.publications,
     triggers: parts.triggers.map(toTrigger),
     rules: row.rules,
+    ...(row.update_rules.length === 0 ? {} : { updateRules: row.update_rules }),
     rowSecurityApplies: row.row_security_applies,
     missingPrivileges: row.missing_privileges,
     replicaIdentityOk: row.replica_identity_ok,

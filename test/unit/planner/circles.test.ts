@@ -121,3 +121,37 @@ describe('a table that refers to itself', () => {
     );
   });
 });
+
+describe('columns in which rows without a value collide', () => {
+  const alike = { name: 'one_root', columns: ['tenant_id'], unique: true, usable: false };
+  const nodes = table('nodes', 'id! tenant_id! parent_id', {
+    indexes: [{ ...alike, nullsCollide: ['parent_id'] }],
+  });
+  const nodesKey = key('nodes(tenant_id) → tenants');
+  const parentKey = key('nodes(parent_id) → nodes');
+
+  it('are never cleared to break a table’s references to itself: it goes in one statement', () => {
+    const made = plan([nodes], [nodesKey, parentKey]);
+    expect(levelLines(made)).toEqual(['dependents 1: one-statement(nodes)', 'tenant: tenants']);
+    expect(made.hazards[0]).toMatchObject({ type: 'CYCLE_IN_ONE_STATEMENT', severity: 'allow' });
+    expect(made.hazards[0]?.message).toContain('could collide in one_root');
+    const other = plan(
+      [{ ...nodes, indexes: [{ ...alike, nullsCollide: ['name'] }] }],
+      [nodesKey, parentKey],
+    );
+    expect(levelLines(other)[0]).toBe('dependents 1: nodes.parent_id=NULL');
+  });
+
+  it('are cleared in rows of others by a rule, once that is accepted', () => {
+    const made = plan(
+      [
+        own('agents').table,
+        table('notes', 'id! agent_id', { indexes: [{ ...alike, nullsCollide: ['agent_id'] }] }),
+      ],
+      [own('agents').key, key('notes(agent_id) → agents')],
+      { foreignKeys: { 'public.notes.agent_id_fkey': 'set-null' } },
+    );
+    expect(hazardLines(made)).toEqual(['CLEAR_BREAKS_CHECK allow public.notes']);
+    expect(made.hazards[0]?.message).toContain('the unique index one_root (23505)');
+  });
+});

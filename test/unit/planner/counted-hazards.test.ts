@@ -65,7 +65,7 @@ it('a partition of one tenant is named, with how to detach it, only where that t
       .filter(({ type }) => type === 'PARTITION_OF_ONE_TENANT')
       .map(({ remedy }) => remedy);
   expect(linesFor('one')).toEqual([
-    'Once the purge has nothing left there, run: ALTER TABLE public.events DETACH PARTITION public.e1 CONCURRENTLY; DROP TABLE public.e1;',
+    'Once the purge has nothing left there, run: ALTER TABLE public.events DETACH PARTITION public.e1 CONCURRENTLY; DROP TABLE public.e1; (Without CONCURRENTLY where public.events has a DEFAULT partition.)',
   ]);
   expect(['two', 'four'].flatMap(linesFor)).toEqual([]);
 });

@@ -267,4 +267,67 @@ describe('an unusual foreign key', () => {
     const made = withKey({ parentPartition: logs.name });
     expect(pathsOf(made)['public.runs']).toBe('agent_id → public.logs.tenant_id by parent');
   });
+
+  const remedyOf = (made: Plan, type: string): string =>
+    made.hazards.find((hazard) => hazard.type === type)?.remedy ?? '';
+
+  it.each([
+    ['matches by ranges', { period: true }, '"where"'],
+    ['stands on one partition', { childPartition: agents.name }, '"ownedBy": ["agent_id"]'],
+  ])('that %s is settled by what the configuration may say, not by a rule', (_what, more, rule) => {
+    const made = withKey(more);
+    expect(remedyOf(made, 'OWNER_UNCLEAR')).toContain(rule);
+    expect(remedyOf(made, 'OWNER_UNCLEAR')).not.toContain('foreignKeys');
+    expect(made.hazards.find(({ type }) => type === 'OWNER_UNCLEAR')?.message).not.toContain(
+      'may be NULL',
+    );
+    const kept = plan(
+      [agents, runs],
+      [agentsKey, key('runs(agent_id) → agents', 'CASCADE', more)],
+      {
+        tables: { 'public.runs': { onPurge: 'keep' } },
+      },
+    );
+    expect(remedyOf(kept, 'UNKNOWN_REFERENCE')).toContain('by hand');
+    expect(remedyOf(kept, 'UNKNOWN_REFERENCE')).not.toContain('foreignKeys');
+  });
+
+  it.each<ForeignKeyRule>(['set-null', 'delete'])(
+    'that is not enforced takes no rule "%s": nobody looks for its rows',
+    (rule) => {
+      const made = (): Plan =>
+        plan([agents, logs], [agentsKey, { ...logsKey, enforced: false }], {
+          foreignKeys: { [LOGS]: rule },
+        });
+      expect(refusalOf(made)).toContain('NOT ENFORCED');
+    },
+  );
+
+  it('of a kept table is offered no rule that its being kept contradicts', () => {
+    const kept = { tables: { 'public.logs': { onPurge: 'keep' } } } as const;
+    const clearable = remedyOf(
+      plan([agents, logs], [agentsKey, logsKey], kept),
+      'UNKNOWN_REFERENCE',
+    );
+    expect(clearable).toContain('"set-null"');
+    expect(clearable).not.toMatch(/"delete"|"own"/);
+    const held = plan([agents, table('logs', 'id! agent_id!')], [agentsKey, logsKey], kept);
+    expect(remedyOf(held, 'UNKNOWN_REFERENCE')).not.toMatch(/"delete"|"own"|"set-null"/);
+  });
+
+  it('loses all columns of MATCH FULL, whichever ON DELETE SET NULL names', () => {
+    const pairs = table('agents', 'id! tenant_id! code!');
+    const made = plan(
+      [pairs, table('logs', 'id! agent_id code')],
+      [
+        agentsKey,
+        key('logs(agent_id, code) → agents(id, code)', 'SET NULL', {
+          matchFull: true,
+          setColumns: ['agent_id'],
+        }),
+      ],
+      { foreignKeys: { 'public.logs.agent_id_code_fkey': 'set-null' } },
+    );
+    expect(levelLines(made).join(' ')).toContain('logs.agent_id,code=NULL');
+  });
 });

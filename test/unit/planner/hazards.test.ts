@@ -112,6 +112,67 @@ describe('a hazard of a planned table', () => {
   });
 });
 
+describe('a table that is only looked at', () => {
+  it.each(['NO ACTION', 'RESTRICT', 'CASCADE'] as const)(
+    'must be readable, and nothing of it hidden, whatever its key does: %s',
+    (action) => {
+      const logs = table('logs', 'id! agent_id', {
+        rowSecurityApplies: true,
+        missingPrivileges: ['SELECT', 'DELETE', 'UPDATE'],
+      });
+      const made = plan(
+        [table('agents', 'id! tenant_id!'), logs],
+        [agentsKey, key('logs(agent_id) → agents', action)],
+        { tables: { 'public.logs': { onPurge: 'keep' } } },
+      );
+      expect(hazardLines(made).slice(0, 2)).toEqual([
+        'MISSING_PRIVILEGE blocks public.logs',
+        'ROW_SECURITY blocks public.logs',
+      ]);
+      expect(made.hazards[0]?.message).toBe('The role purger lacks SELECT on public.logs.');
+    },
+  );
+});
+
+describe('the mark of a tenant that is to go', () => {
+  it('is an update of the tenant table, with all that hangs on one', () => {
+    const quiesce = { kind: 'column', column: 'name', value: 'going' } as const;
+    const trigger: CatalogueTable['triggers'][number] = {
+      name: 'touch',
+      timing: 'before',
+      forEachRow: true,
+      events: ['update'],
+    };
+    const orgs = table('orgs', 'id! name:text!', {
+      triggers: [trigger],
+      updateRules: ['frozen'],
+      missingPrivileges: ['UPDATE'],
+    });
+    const settings = { tenant: { table: 'public.orgs' } };
+    const keys = [key('agents(tenant_id) → orgs')];
+    expect(hazardLines(plan([orgs, table('agents', 'id! tenant_id!')], keys, settings))).toEqual(
+      [],
+    );
+    const marking = { ...settings, quiesce };
+    expect(hazardLines(plan([orgs, table('agents', 'id! tenant_id!')], keys, marking))).toEqual([
+      'DELETE_RULE blocks public.orgs',
+      'MISSING_PRIVILEGE blocks public.orgs',
+      'TRIGGER info public.orgs',
+    ]);
+  });
+});
+
+describe('a rule', () => {
+  it('on UPDATE blocks where something is cleared, and not where rows only go', () => {
+    const nodes = table('nodes', 'id! tenant_id! parent_id', { updateRules: ['keep'] });
+    const keys = [key('nodes(tenant_id) → tenants')];
+    expect(hazardLines(plan([nodes], keys))).toEqual([]);
+    const cleared = plan([nodes], [...keys, key('nodes(parent_id) → nodes')]);
+    expect(hazardLines(cleared)).toEqual(['DELETE_RULE blocks public.nodes']);
+    expect(cleared.facts).toContain('public.nodes: rule keep');
+  });
+});
+
 describe('a hazard of a foreign key', () => {
   const agents = table('agents', 'id! tenant_id!', { estimatedRows: 5_000 });
   const planUnindexed = (more: Partial<CatalogueTable>) =>

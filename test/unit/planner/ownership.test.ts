@@ -44,6 +44,55 @@ describe('the owner of a table', () => {
     expect(pathsOf(made)).toHaveProperty(['public.logs'], 'customer by column');
   });
 
+  it.each([
+    ["a table that shares the tenant's key", table('profiles', 'id!')],
+    ["a table of the tenants' versions", table('versions', 'id! n!', { primaryKey: ['id', 'n'] })],
+  ])("is never told by the name of other tables' own keys, though %s has it too", (_, direct) => {
+    const name = direct.relation;
+    const made = plan(
+      [
+        direct,
+        agents,
+        table('plans', 'id! price'),
+        table('runs', 'id! agent_id!'),
+        table('logs', 'id n'),
+      ],
+      [key(`${name}(id) → tenants`), agentsKey, key('runs(agent_id) → agents')],
+    );
+    expect(pathsOf(made)).toEqual({
+      'public.agents': 'tenant_id by foreign-key',
+      [`public.${name}`]: 'id by foreign-key',
+      'public.runs': 'agent_id → public.agents.tenant_id by parent',
+      'public.tenants': 'id by tenant',
+    });
+  });
+
+  it('is a column that holds the primary key, where another column names the tenants', () => {
+    const made = plan([agents, table('audit_log', 'id! tenant_id!')], [agentsKey], {
+      tenant: { key: 'name' },
+    });
+    expect(pathsOf(made)).toMatchObject({
+      'public.agents': 'tenant_id → public.tenants.name by foreign-key',
+      'public.audit_log': 'tenant_id → public.tenants.name by column',
+    });
+    expect(hazardLines(made)).toContain('TENANT_COLUMN_WITHOUT_KEY info public.audit_log');
+    const likely = plan([table('audit_log', 'id! tenant_id!')], [], { tenant: { key: 'name' } });
+    expect(hazardLines(likely)).toContain('UNEXPLAINED_TENANT_COLUMN blocks public.audit_log');
+  });
+
+  it.each([
+    ['text', 'citext', 'tenant_id → public.orgs.id by foreign-key'],
+    ['numeric', 'integer', 'tenant_id → public.orgs.id by foreign-key'],
+    ['bigint', 'integer', 'tenant_id by foreign-key'],
+  ])('asks a key of %s by way of the tenant where %s compares otherwise', (type, child, path) => {
+    const made = plan(
+      [table('orgs', `id:${type}!`), table('notes', `id! tenant_id:${child}!`)],
+      [key('notes(tenant_id) → orgs')],
+      { tenant: { table: 'public.orgs' } },
+    );
+    expect(pathsOf(made)).toHaveProperty(['public.notes'], path);
+  });
+
   it('takes integer and bigint, text and varchar for the same type of tenant column', () => {
     const made = plan(
       [
@@ -328,6 +377,19 @@ describe('the owners of a polymorphic table', () => {
   it('block where one of several columns cannot be compared with the key', () => {
     const made = polymorphic('id! a b:text', ['a', 'b']);
     expect(hazardLines(made)).toContain('UNEXPLAINED_TENANT_COLUMN blocks public.events');
+  });
+
+  it('block where the column cannot hold the key of the table that it is said to name', () => {
+    const ownedBy = [{ column: 'owner_id', when: { kind: 'Run' }, to: 'public.runs' }];
+    const made = polymorphic('id! kind:text owner_id:text', ownedBy);
+    const [hazard] = made.hazards;
+    expect(hazardLines(made)[0]).toBe('UNEXPLAINED_TENANT_COLUMN blocks public.events');
+    expect(hazard?.message).toContain('has the type text, and their key uuid');
+    expect(hazard?.remedy).toContain("kind = 'Run' and owner_id::text in (select");
+    for (const type of ['uuid', 'uuid!']) {
+      const fit = polymorphic(`id! kind:text owner_id:${type}`, ownedBy);
+      expect(hazardLines(fit)).not.toContain('UNEXPLAINED_TENANT_COLUMN blocks public.events');
+    }
   });
 
   it('are refused at a table that has no key of one column', () => {

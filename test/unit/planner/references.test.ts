@@ -86,6 +86,14 @@ describe('the partitions of a plan', () => {
     ]);
   });
 
+  it('lie directly below the table, whatever partitions they have', () => {
+    const within = asTableName('public.a1');
+    const leaves = [leaf('a1_x', ['1']), leaf('a1_y', ['1'])].map((one) => ({ ...one, within }));
+    expect(partitionsOf({ strategy: 'list', columns: ['tenant_id'], leaves })).toEqual([
+      { table: 'public.agents', partition: within, tenantId: '1' },
+    ]);
+  });
+
   it('are none where the table is divided by something else', () => {
     const leaves = [leaf('a1', ['1'])];
     expect(partitionsOf({ strategy: 'list', columns: ['region'], leaves })).toEqual([]);
