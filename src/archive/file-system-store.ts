@@ -1,8 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import type { Dirent } from 'node:fs';
-import { chmod, mkdir, open, readdir, rename, rm, statfs, unlink } from 'node:fs/promises';
+import {
+  chmod,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rm,
+  stat,
+  statfs,
+  unlink,
+} from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
+import { PurgeError } from '../domain/errors.ts';
 import { errnoOf, readFailed, writeFailed } from './archive-error.ts';
 import { type ArchiveFile, PLACE_FILE, requireSafeFolder, requireSafeName } from './file-name.ts';
 import { createPlace, readPlace } from './place-file.ts';
@@ -41,8 +53,16 @@ export function createFileSystemStore(directory: string): SegmentStore {
     knownIdentity: () => place.read(),
 
     async folders(folder) {
-      const entries = await entriesOf(folderPath(folder));
-      const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+      const path = folderPath(folder);
+      const names: string[] = [];
+      for (const entry of await entriesOf(path)) {
+        if (
+          entry.isDirectory() ||
+          (entry.isSymbolicLink() && (await leadsToFolder(join(path, entry.name))))
+        ) {
+          names.push(entry.name);
+        }
+      }
       return names.sort();
     },
 
@@ -51,6 +71,7 @@ export function createFileSystemStore(directory: string): SegmentStore {
       const entries = await entriesOf(path);
       const found: ArchiveFile[] = [];
       for (const entry of entries.filter((each) => !each.isDirectory())) {
+        if (entry.isSymbolicLink() && (await leadsToFolder(join(path, entry.name)))) continue;
         const bytes = await sizeOf(join(path, entry.name));
         if (bytes !== null) found.push({ name: entry.name, bytes });
       }
@@ -126,6 +147,7 @@ export function createFileSystemStore(directory: string): SegmentStore {
 
     async removeFile(folder, name) {
       const path = filePath(folder, name);
+      if (await isLink(path)) throw linked(path);
       try {
         await rm(path, { force: true });
         await syncFolder(dirname(path));
@@ -138,6 +160,8 @@ export function createFileSystemStore(directory: string): SegmentStore {
     async removeFolder(folder) {
       const path = folderPath(folder);
       if (path === root) throw new TypeError('the archive itself is never removed');
+      const link = await firstLink(path);
+      if (link !== null) throw linked(link);
       try {
         await rm(path, { recursive: true, force: true });
         await syncFolder(dirname(path));
@@ -195,6 +219,41 @@ async function writeWhole(
 const syncAll = async (folders: readonly string[]): Promise<void> => {
   await Promise.all(folders.map(syncFolder));
 };
+
+/** The folder itself, or what in it is a symbolic link: removed, it would leave the rows where it leads to. */
+async function firstLink(path: string): Promise<string | null> {
+  try {
+    if (await isLink(path)) return path;
+    const entries = await readdir(path, { withFileTypes: true });
+    const found = entries.find((entry) => entry.isSymbolicLink());
+    return found === undefined ? null : join(path, found.name);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return null;
+    throw readFailed(`${path} cannot be listed`, error, { path });
+  }
+}
+
+const isLink = (path: string): Promise<boolean> =>
+  lstat(path).then(
+    (found) => found.isSymbolicLink(),
+    () => false,
+  );
+
+const linked = (path: string): PurgeError =>
+  new PurgeError(
+    'ARCHIVE_FAILED',
+    `${path} is a symbolic link: with it the rows that lie elsewhere would only be lost sight of. Nothing was removed.`,
+    {
+      details: { path },
+      remedy: 'Remove what the link leads to, then the link; then expire again.',
+    },
+  );
+
+const leadsToFolder = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 
 async function entriesOf(path: string): Promise<Dirent[]> {
   try {

@@ -103,6 +103,8 @@ ${local.join('\n')}
 set local row_security = off;
 set local statement_timeout = 0;
 set local idle_in_transaction_session_timeout = 0;
+-- A tenant that comes back is no sign-up: \`prevention install --trigger\` lets it in.
+set local tenant_purge.allow_signup = '*';
 -- Names of types below are as they were seen from here.
 ${doBlock(`begin perform set_config('search_path', ${literal(database.searchPath)}, true); end`)}`;
 }

@@ -56,6 +56,8 @@ export const RESTORE_FAILPOINTS = [
   'restore-linked',
   /** A table was read back and agrees with the archive; the ledger knows. */
   'restore-verified',
+  /** Rows that the purge had only changed have their values again; nobody has looked yet. */
+  'restore-changed',
   /** Keys of one pipeline are back in Redis; the ledger does not know. */
   'restore-keys',
   /** Everything is back; the ledger does not know. */

@@ -1,6 +1,6 @@
 import type { Conflict, RestoreReport } from '../../../src/domain/restore.ts';
+import { describeConflict } from '../../../src/engine/restore/refusals.ts';
 import type { OnRestoreState, RestoreState } from '../../../src/engine/restore/restore-progress.ts';
-import { describeConflict } from '../../../src/engine/restore/run-restore.ts';
 import type { Session } from '../command.ts';
 import { makeBar } from './bar.ts';
 import { renderTable } from './table.ts';

@@ -37,9 +37,10 @@ async function changeChunk(
   chunk: ArchiveChunk,
 ): Promise<number> {
   const { skip } = await skipsOfChunk(run, chunk.seq);
+  // Before the transaction begins: one that is idle while it is read would be ended by the server.
+  const { groups, isKey, identity } = await groupLines(run, table, chunk, skip);
   let done = 0;
   await runBatch(run, silencedOf(run, [table]), async (session) => {
-    const { groups, isKey, identity } = await groupLines(run, table, chunk, skip);
     done = 0;
     for (const { changed, lines } of groups.values()) {
       const result = await changeBack(
@@ -99,8 +100,9 @@ async function groupLines(
   const layout = table.layouts.get(chunk.layout);
   if (layout === undefined) throw new Error(`no layout ${chunk.layout} of ${table.table}`);
   const { primaryKey } = table.target;
-  const isKey = primaryKey.length > 0 && primaryKey.every((name) => table.columns.includes(name));
-  const identity = isKey ? primaryKey : table.columns;
+  const archived = table.columns.filter((name) => layout.fieldOf.has(name));
+  const isKey = primaryKey.length > 0 && primaryKey.every((name) => archived.includes(name));
+  const identity = isKey ? primaryKey : archived;
   const width = layout.layout.columns.length;
   const fieldOf = (name: string): number => layout.fieldOf.get(name) ?? 0;
   const groups = new Map<string, Group>();
@@ -112,7 +114,7 @@ async function groupLines(
       if (skip.has(line)) continue;
       const fields = splitFields(text);
       const at = (field: number): Buffer => fields[field] ?? Buffer.alloc(0);
-      const changed = table.columns.filter(
+      const changed = archived.filter(
         (name) => !at(fieldOf(name)).equals(at(width + fieldOf(name))),
       );
       if (changed.length === 0) continue;

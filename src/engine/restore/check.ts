@@ -1,37 +1,21 @@
-import { encodeField, splitFields } from '../../domain/copy-text.ts';
 import type { TableName } from '../../domain/ids.ts';
-import {
-  CONFLICT_ROWS_LISTED,
-  type Conflict,
-  type ConflictKind,
-  type RestoreRules,
-} from '../../domain/restore.ts';
+import { CONFLICT_ROWS_LISTED, type Conflict } from '../../domain/restore.ts';
 import * as probe from '../../postgres/restore/conflict-probe.ts';
+import * as stages from '../../postgres/restore/probe-stage.ts';
+import * as references from '../../postgres/restore/reference-probe.ts';
 import type { RestoreSession } from '../../postgres/restore/restore-session.ts';
 import type { SkippedLine } from '../../postgres/restore/restore-store.ts';
-import type { Target, TargetKey } from '../../postgres/restore/target.ts';
-import type { RestoreArchive } from './chunk-source.ts';
+import type { TargetKey, UniqueRule } from '../../postgres/restore/target.ts';
+import * as uniques from '../../postgres/restore/unique-probe.ts';
+import { changeLines } from './change-lines.ts';
 import { ruleOf, wordsOf } from './conflict-words.ts';
-import { LineEditor, linesOf } from './line-editor.ts';
 import type { TableRestore } from './restore-plan.ts';
-import type { Progress } from './restore-progress.ts';
+import { type CheckInput, stageLines, stageTable } from './stage-keys.ts';
 
-/** Up to so many rows whole rows are compared with the rules of the table; of more only their keys. */
-const WHOLE_ROWS_MAX = 50_000;
+/** Up to so many rows are compared with each other where an exclusion constraint has to hold. */
+const RIVALS_MAX = 5_000;
 /** Lines whose numbers are held in memory; of more whole chunks are read once more. */
 const LINES_MAX = 200_000;
-
-export interface CheckInput {
-  readonly archive: RestoreArchive;
-  readonly target: Target;
-  readonly tables: readonly TableRestore[];
-  readonly rules: RestoreRules;
-  /** First line of a chunk that is not restored yet; its number of rows where all are. */
-  readonly nextLine: (seq: number) => number;
-  readonly isChangeDone: (seq: number) => boolean;
-  readonly progress: Progress;
-  readonly signal: AbortSignal;
-}
 
 export interface CheckResult {
   readonly conflicts: readonly Conflict[];
@@ -48,13 +32,17 @@ export async function findConflicts(
   session: RestoreSession,
   input: CheckInput,
 ): Promise<CheckResult> {
-  await probe.openFindings(session);
+  await stages.openFindings(session);
   const refused: Conflict[] = [];
-  const staged = new Map<TableName, probe.StagedTable>();
+  const staged = new Map<TableName, stages.StagedTable>();
   for (const table of input.tables) {
     input.signal.throwIfAborted();
     const stage = await stageTable(session, input, table, refused);
     if (stage !== null) staged.set(table.table, stage);
+  }
+  const withChanges = new Set<TableName>();
+  for (const table of input.tables) {
+    if (await stageChanges(session, input, table)) withChanges.add(table.table);
   }
   for (const table of input.tables) {
     const stage = staged.get(table.table);
@@ -63,11 +51,13 @@ export async function findConflicts(
     await probe.findRetyped(session, stage);
     await probe.findRefused(session, stage);
     if (knowsPartition(stage)) await probe.findUnrouted(session, stage);
-    await findTakenRows(session, input, table, stage);
+    await findTakenRows(session, input, table, { stage, hasChanges: withChanges.has(table.table) });
   }
   const changed = new Map<TableName, readonly string[]>();
-  for (const table of input.tables) {
-    changed.set(table.table, await checkChanges(session, input, table, staged));
+  for (const { table, number, target } of input.tables) {
+    if (!withChanges.has(table)) continue;
+    const stage = staged.get(table) ?? null;
+    changed.set(table, await probe.findChangedSince(session, number, target, stage));
   }
   const cleared = clearedKeys(input);
   await findOrphans(session, input, staged, cleared);
@@ -75,103 +65,13 @@ export async function findConflicts(
     const columns = changed.get(table.table) ?? [];
     if (columns.length === 0) continue;
     const stage = staged.get(table.table);
-    if (stage !== undefined) await probe.findChangesOfSkipped(session, stage, cleared);
+    if (stage !== undefined) await references.findChangesOfSkipped(session, stage, cleared);
     await findLostParents(session, input, { table, columns, staged, cleared });
   }
   return await settle(session, input, refused);
 }
 
-async function stageTable(
-  session: RestoreSession,
-  input: CheckInput,
-  table: TableRestore,
-  refused: Conflict[],
-): Promise<probe.StagedTable | null> {
-  const chunks = table.deleted.filter(({ seq, rows }) => input.nextLine(seq) < rows);
-  if (chunks.length === 0) return null;
-  const staged: probe.StagedTable = {
-    number: table.number,
-    target: table.target,
-    columns: stagedColumns(input, table),
-    retyped: table.retyped,
-  };
-  try {
-    await session.attempt(async () => {
-      const copy = await probe.makeStage(session, staged);
-      const raw = staged.columns.filter((name) => staged.retyped.has(name));
-      await session.copyIn(copy, stageLines(input, table, chunks, [...staged.columns, ...raw]));
-    });
-  } catch (error) {
-    const message = probe.refusalOf(error);
-    if (message === null) throw error;
-    const kind: ConflictKind = table.retyped.size > 0 ? 'COLUMN_RETYPED' : 'VALUE_REFUSED';
-    const words = wordsOf(kind, { table: table.table, object: null, count: 1 });
-    refused.push({
-      kind,
-      table: table.table,
-      object: null,
-      count: 1,
-      rows: [],
-      message: `${words.message} PostgreSQL says: ${message}.`,
-      remedy: words.remedy,
-      settledBy: null,
-    });
-    return null;
-  }
-  await probe.analyze(session, staged);
-  return staged;
-}
-
-/** Keys, and whatever else decides; of a table with few rows everything. */
-function stagedColumns({ target, tables }: CheckInput, table: TableRestore): string[] {
-  const { uniques, partitionColumns } = table.target;
-  const archived = new Set(tables.map((each) => each.table));
-  const wanted = new Set([
-    ...table.target.primaryKey,
-    ...table.retyped.keys(),
-    ...(partitionColumns ?? []),
-    ...uniques.flatMap(({ columns }) => columns ?? []),
-    ...target.keys.filter(({ child }) => child === table.table).flatMap(({ columns }) => columns),
-    ...target.keys
-      .filter(({ child, parent }) => parent === table.table && archived.has(child))
-      .flatMap(({ referenced }) => referenced),
-  ]);
-  const readsAll =
-    table.rows <= WHOLE_ROWS_MAX ||
-    partitionColumns === null ||
-    uniques.some(({ columns }) => columns === null);
-  return table.columns.filter((name) => readsAll || wanted.has(name));
-}
-
-/** Lines with their place and these columns. */
-async function* stageLines(
-  input: CheckInput,
-  table: TableRestore,
-  chunks: TableRestore['deleted'],
-  columns: readonly string[],
-  only?: ReadonlyMap<number, ReadonlySet<number>>,
-): AsyncGenerator<Buffer> {
-  for (const chunk of chunks) {
-    const lines = only?.get(chunk.seq);
-    if (only !== undefined && lines === undefined) continue;
-    const layout = table.layouts.get(chunk.layout);
-    if (layout === undefined) throw new Error(`no layout ${chunk.layout} of ${table.table}`);
-    const editor = new LineEditor({
-      fields: columns.map((name) => layout.fieldOf.get(name) ?? 0),
-      from: input.nextLine(chunk.seq),
-      to: Infinity,
-      prefix: String(chunk.seq),
-      ...(lines === undefined ? {} : { only: lines }),
-    });
-    for await (const block of input.archive.lines(chunk)) {
-      input.signal.throwIfAborted();
-      yield editor.push(block);
-    }
-    if (only === undefined) input.progress.add(chunk.rows);
-  }
-}
-
-const knowsPartition = ({ target, columns }: probe.StagedTable): boolean =>
+const knowsPartition = ({ target, columns }: stages.StagedTable): boolean =>
   (target.partitionColumns ?? target.columns.map(({ name }) => name)).every(
     (name) =>
       columns.includes(name) ||
@@ -182,52 +82,61 @@ async function findTakenRows(
   session: RestoreSession,
   input: CheckInput,
   table: TableRestore,
-  stage: probe.StagedTable,
+  { stage, hasChanges }: { readonly stage: stages.StagedTable; readonly hasChanges: boolean },
 ): Promise<void> {
   for (const unique of table.target.uniques) {
-    // A column that was not archived has its default, or a value that only the database computes.
-    if (unique.columns?.every((name) => stage.columns.includes(name)) === false) continue;
+    // A column that was not archived has its default.
+    if (unique.columns?.every((name) => stages.isStaged(stage, name)) === false) continue;
     try {
-      await session.attempt(() => probe.findTaken(session, stage, unique));
+      await session.attempt(async () => {
+        await uniques.findTaken(session, stage, unique);
+        if (mayHaveRivals(table, unique)) await uniques.findRivals(session, stage, unique);
+      });
     } catch (error) {
       if (!readsUnknownColumn(error)) throw error;
     }
   }
-  const taken = await probe.takenLines(session, stage);
+  const taken = await uniques.takenLines(session, stage);
   if (taken.size === 0) return;
   const lines = [...taken.values()].reduce((sum, each) => sum + each.size, 0);
-  const whole: probe.StagedTable = { ...stage, columns: table.columns };
-  const copy = await probe.makeWholeStage(session, whole);
+  const whole: stages.StagedTable = { ...stage, columns: table.columns, computed: [] };
+  const copy = await stages.makeWholeStage(session, whole);
   const chunks = table.deleted.filter(({ seq }) => taken.has(seq));
   await session.copyIn(
     copy,
-    stageLines(input, table, chunks, table.columns, lines > LINES_MAX ? undefined : taken),
+    stageLines(input, table, chunks, table.columns, {
+      only: lines > LINES_MAX ? undefined : taken,
+    }),
   );
-  await probe.tellPresent(session, whole);
+  await uniques.tellPresent(session, whole, hasChanges);
+}
+
+/** The primary key under which the rows were archived kept them apart. */
+function mayHaveRivals(table: TableRestore, { primary, exclusion, columns }: UniqueRule): boolean {
+  if (exclusion) return table.rows <= RIVALS_MAX;
+  if (!primary) return true;
+  return [...table.layouts.values()].some(
+    ({ layout }) => layout.primaryKey.toSorted().join('\0') !== columns?.toSorted().join('\0'),
+  );
 }
 
 const readsUnknownColumn = (error: unknown): boolean =>
   (error as { readonly code?: unknown } | null)?.code === '42703';
 
-async function checkChanges(
+/** @returns whether there are changes that can be looked at */
+async function stageChanges(
   session: RestoreSession,
   input: CheckInput,
   table: TableRestore,
-  staged: ReadonlyMap<TableName, probe.StagedTable>,
-): Promise<readonly string[]> {
+): Promise<boolean> {
   const chunks = table.changed.filter(({ seq }) => !input.isChangeDone(seq));
   const { primaryKey } = table.target;
   // Without a primary key a row is known by all its values: that is looked at when it is changed back.
-  if (chunks.length === 0 || primaryKey.length === 0) return [];
-  if (!primaryKey.every((name) => table.columns.includes(name))) return [];
-  const copy = await probe.makeChangeStage(session, table.number, table.target);
+  if (chunks.length === 0 || primaryKey.length === 0) return false;
+  if (!primaryKey.every((name) => table.columns.includes(name))) return false;
+  const copy = await stages.makeChangeStage(session, table.number, table.target);
   await session.copyIn(copy, changeLines(input, table, chunks));
-  return probe.findChangedSince(
-    session,
-    table.number,
-    table.target,
-    staged.get(table.table) ?? null,
-  );
+  return true;
 }
 
 /** Keys of which a rule clears the references that lead nowhere. */
@@ -253,84 +162,50 @@ async function findLostParents(
   }: {
     readonly table: TableRestore;
     readonly columns: readonly string[];
-    readonly staged: ReadonlyMap<TableName, probe.StagedTable>;
+    readonly staged: ReadonlyMap<TableName, stages.StagedTable>;
     readonly cleared: readonly string[];
   },
 ): Promise<void> {
   for (const key of input.target.keys) {
-    if (key.child !== table.table || key.columns.length > 1 || key.period) continue;
-    const name = key.columns[0] ?? '';
-    const type = table.target.columns.find((each) => each.name === name)?.type;
-    if (!columns.includes(name) || type === undefined) continue;
+    const changed = key.columns.filter((name) => columns.includes(name));
+    if (key.child !== table.table || key.period || changed.length === 0) continue;
     const parent = parentStage(key, staged);
-    await probe.findLostParents(session, table.number, { key, parent, type, cleared });
-  }
-}
-
-/** Each changed column of a changed row as a line of its own. */
-async function* changeLines(
-  input: CheckInput,
-  table: TableRestore,
-  chunks: TableRestore['changed'],
-): AsyncGenerator<Buffer> {
-  for (const chunk of chunks) {
-    const layout = table.layouts.get(chunk.layout);
-    if (layout === undefined) throw new Error(`no layout ${chunk.layout} of ${table.table}`);
-    const names = layout.layout.columns.map(({ name }) => name);
-    const key = table.target.primaryKey.map((name) => layout.fieldOf.get(name) ?? 0);
-    let line = 0;
-    for await (const block of input.archive.lines(chunk)) {
-      input.signal.throwIfAborted();
-      const out: string[] = [];
-      for (const text of linesOf(block)) {
-        const fields = splitFields(text);
-        const keyText = key.map((field) => fields[names.length + field]?.toString('utf8') ?? '');
-        for (const [at, name] of names.entries()) {
-          const [before, after] = [fields[at], fields[names.length + at]];
-          if (before === undefined || after === undefined || before.equals(after)) continue;
-          out.push(
-            [
-              chunk.seq,
-              line,
-              encodeField(name).toString('utf8'),
-              before.toString('utf8'),
-              after.toString('utf8'),
-              ...keyText,
-            ].join('\t'),
-          );
-        }
-        line += 1;
-      }
-      yield Buffer.from(out.map((text) => `${text}\n`).join(''), 'utf8');
-    }
+    const usable = parent !== null && key.referenced.every((name) => stages.isStaged(parent, name));
+    await references.findLostParents(session, {
+      key,
+      number: table.number,
+      target: table.target,
+      child: staged.get(table.table) ?? null,
+      parent: usable ? parent : null,
+      changed,
+      cleared,
+    });
   }
 }
 
 const parentStage = (
   { parent }: TargetKey,
-  staged: ReadonlyMap<TableName, probe.StagedTable>,
-): probe.StagedTable | null => staged.get(parent) ?? null;
+  staged: ReadonlyMap<TableName, stages.StagedTable>,
+): stages.StagedTable | null => staged.get(parent) ?? null;
 
 async function findOrphans(
   session: RestoreSession,
   input: CheckInput,
-  staged: ReadonlyMap<TableName, probe.StagedTable>,
+  staged: ReadonlyMap<TableName, stages.StagedTable>,
   cleared: readonly string[],
 ): Promise<void> {
-  const probes = input.target.keys.flatMap((key): probe.KeyProbe[] => {
+  const probes = input.target.keys.flatMap((key): references.KeyProbe[] => {
     const child = staged.get(key.child);
     const table = input.tables.find((each) => each.table === key.child);
     if (child === undefined || table === undefined || key.period) return [];
-    if (!key.columns.every((name) => child.columns.includes(name))) return [];
+    if (!key.columns.every((name) => stages.isStaged(child, name))) return [];
     const parent = parentStage(key, staged);
-    const usable =
-      parent?.columns !== undefined &&
-      key.referenced.every((name) => parent.columns.includes(name));
+    const usable = parent !== null && key.referenced.every((name) => stages.isStaged(parent, name));
     return [{ key, child, parent: usable ? parent : null, chunks: chunksOf(table, key) }];
   });
   for (const each of probes) {
     input.signal.throwIfAborted();
-    await probe.findOrphans(session, each);
+    await references.findOrphans(session, each);
   }
   // What refers to a row that is left out is left out too, and what refers to that one: once a round
   // for each step away from it.
@@ -339,7 +214,7 @@ async function findOrphans(
     for (const each of probes) {
       const { parent } = each;
       if (parent !== null) {
-        found += await probe.findChildrenOfSkipped(session, { ...each, parent }, cleared);
+        found += await references.findChildrenOfSkipped(session, { ...each, parent }, cleared);
       }
     }
     if (found === 0) return;
@@ -382,7 +257,9 @@ async function settle(
     ...new Set(conflicts.filter(({ settledBy }) => settledBy !== null).map(({ kind }) => kind)),
   ];
   const lines =
-    settled.length === 0 ? [] : await probe.readLines(session, [...settled, probe.SKIPPED_CHANGE]);
+    settled.length === 0
+      ? []
+      : await probe.readLines(session, [...settled, references.SKIPPED_CHANGE]);
   const isChange = new Set(tables.flatMap(({ changed }) => changed.map(({ seq }) => seq)));
   return {
     conflicts: [...refused, ...conflicts],

@@ -10,6 +10,7 @@ import type {
 import { PurgeError } from '../../domain/errors.ts';
 import type { TenantId } from '../../domain/ids.ts';
 import type { PurgeRecord } from '../../domain/records.ts';
+import type { ArchiveHold } from '../../postgres/ledger/archive-hold.ts';
 import type { ArchiveParts } from '../archive/archive-parts.ts';
 import { linesOf, wholeLines } from './line-editor.ts';
 
@@ -24,6 +25,8 @@ export interface RestoreArchive {
   lines(chunk: StoredChunk): AsyncIterable<Buffer>;
   /** Keys of this purge's tenant, as one pipeline unlinked them. */
   keys(chunk: KeyChunk): AsyncIterable<readonly ArchivedKey[]>;
+  /** Keeps it from expiring where the purge's status does not. @throws PurgeError ARCHIVE_EXPIRED */
+  hold(): Promise<ArchiveHold>;
 }
 
 /**
@@ -70,6 +73,7 @@ export async function openRestoreArchive(
     lines: (chunk) => wholeLines(readChunk(parts.store, record.folder, chunk)),
     keys: (chunk) =>
       keysOf(wholeLines(readChunk(parts.store, SWEEPS_FOLDER, chunk)), purge.tenantId),
+    hold: () => parts.ledger.hold(purge.id),
   };
 }
 

@@ -24,7 +24,8 @@ export function wordsOf(
 ): { readonly message: string; readonly remedy: string } {
   const { object } = about;
   const table = about.table ?? 'the database';
-  const rows = `${about.count} ${about.count === 1 ? 'row' : 'rows'}`;
+  const isOne = about.count === 1;
+  const rows = `${about.count} ${isOne ? 'row' : 'rows'}`;
   switch (kind) {
     case 'TABLE_GONE':
       return {
@@ -45,7 +46,7 @@ export function wordsOf(
       };
     case 'COLUMN_RETYPED':
       return {
-        message: `${table}${object === null ? '' : `.${object}`}: ${rows} do not fit the type that the column has now.`,
+        message: `${table}${object === null ? '' : `.${object}`}: ${rows} ${isOne ? 'does' : 'do'} not fit the type that the column has now.`,
         remedy: 'Change the column back, or restore into another database with --into URL.',
       };
     case 'VALUE_REFUSED':
@@ -61,24 +62,24 @@ export function wordsOf(
       };
     case 'ROW_PRESENT':
       return {
-        message: `${table}: ${rows} are there already, just as they were archived.`,
+        message: `${table}: ${rows} ${isOne ? 'is there already, just as it was' : 'are there already, just as they were'} archived.`,
         remedy: 'Leave them as they are: --settle ROW_PRESENT=skip.',
       };
     case 'ROW_TAKEN':
       return {
-        message: `${table}: another row holds what ${rows} need to have alone (${object}).`,
+        message: `${table}: another row holds what ${rows} ${isOne ? 'needs' : 'need'} to have alone (${object}).`,
         remedy:
           'Move the other row, or leave these out with all that refers to them: --settle ROW_TAKEN=skip.',
       };
     case 'PARENT_GONE':
       return {
-        message: `${table}: what ${rows} refer to by ${object} is neither in the database nor among the rows that come back.`,
+        message: `${table}: what ${rows} ${isOne ? 'refers' : 'refer'} to by ${object} is neither in the database nor among the rows that come back.`,
         remedy:
           'Restore or create the parents first; or --settle PARENT_GONE=skip leaves the rows out, =null clears the reference.',
       };
     case 'ROW_GONE':
       return {
-        message: `${table}: ${rows} whose ${object} the purge changed are not there any more.`,
+        message: `${table}: ${rows} whose ${object} the purge changed ${isOne ? 'is' : 'are'} not there any more.`,
         remedy: 'Leave them: --settle ROW_GONE=skip.',
       };
     case 'CHANGED_SINCE':
@@ -94,7 +95,7 @@ export function wordsOf(
     case 'TRIGGER':
       return {
         message: `${table} has the trigger ${object}, which the restored rows would fire.`,
-        remedy: `Say what it shall do: --trigger ${object}=fire or --trigger ${object}=disable.`,
+        remedy: `Say what it shall do: --trigger ${asWord(`${object}=fire`)} or --trigger ${asWord(`${object}=disable`)}.`,
       };
     case 'ROW_SECURITY':
       return {
@@ -110,3 +111,7 @@ export function wordsOf(
       return kind satisfies never;
   }
 }
+
+/** As a shell takes it for one word: names may be in quotes, which belong to them. */
+const asWord = (text: string): string =>
+  /^[\w.=]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;

@@ -16,7 +16,11 @@ export function keepHold(
   interrupted: AbortSignal,
 ): { readonly signal: AbortSignal; end(): void } {
   const controller = new AbortController();
-  const stop = (): void => controller.abort(stopAsked(hold.purgeId));
+  // Some who interrupt say why; Ctrl-C does not.
+  const stop = (): void =>
+    controller.abort(
+      interrupted.reason instanceof PurgeError ? interrupted.reason : stopAsked(hold.purgeId),
+    );
   if (interrupted.aborted) stop();
   else interrupted.addEventListener('abort', stop, { once: true });
   const beat = async (): Promise<void> => {

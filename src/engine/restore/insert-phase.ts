@@ -11,7 +11,7 @@ import {
 } from '../../postgres/restore/restore-batch.ts';
 import { readFault } from '../../postgres/sqlstate.ts';
 import { LineEditor } from './line-editor.ts';
-import type { RestoreUnit, TableRestore } from './restore-plan.ts';
+import { placesOf, type RestoreUnit, type TableRestore } from './restore-plan.ts';
 import {
   insertPiece,
   linkPiece,
@@ -229,6 +229,7 @@ function makeEditor({ table, chunk, range, skips }: LinesOf): LineEditor {
   const isWhole = range.from === 0 && range.to === chunk.rows;
   return new LineEditor({
     fields: layout.fields,
+    fills: placesOf(layout, table.columns).fills,
     from: range.from,
     to: isWhole ? Infinity : range.to,
     skip: skips.skip,

@@ -1,8 +1,10 @@
 import { BACKSLASH, NEWLINE, TAB } from '../../domain/copy-text.ts';
 
 export interface LineEdit {
-  /** Fields of a line that go on, in this order; null: all of them, as they are. */
+  /** Fields of a line that go on, in this order; null: all of them, as they are; -1: not in the line. */
   readonly fields: readonly number[] | null;
+  /** What stands for such a one, by its place; else NULL. */
+  readonly fills?: ReadonlyMap<number, Buffer>;
   /** Lines taken: from (included) to (excluded), counted from 0. */
   readonly from: number;
   readonly to: number;
@@ -17,6 +19,11 @@ export interface LineEdit {
   readonly prefix?: string;
   /** A line goes on only where one of these outgoing fields is not NULL. */
   readonly someOf?: readonly number[];
+  /** Told of each line taken that is NULL in one of these incoming fields. */
+  readonly watch?: {
+    readonly fields: readonly number[];
+    readonly onNull: (field: number, line: number) => void;
+  };
 }
 
 /**
@@ -39,8 +46,12 @@ export class LineEditor {
       (edit.skip?.size ?? 0) === 0 &&
       (edit.nulls?.length ?? 0) === 0 &&
       (edit.nullsOf?.size ?? 0) === 0 &&
-      edit.someOf === undefined;
-    this.#fieldsMax = edit.fields === null ? Infinity : Math.max(-1, ...edit.fields) + 1;
+      edit.someOf === undefined &&
+      edit.watch === undefined;
+    this.#fieldsMax =
+      edit.fields === null
+        ? Infinity
+        : Math.max(-1, ...edit.fields, ...(edit.watch?.fields ?? [])) + 1;
   }
 
   /** Lines that went on so far. */
@@ -121,11 +132,17 @@ export class LineEditor {
       readonly fields: number;
     },
   ): boolean {
-    const { fields, prefix, nulls, nullsOf, someOf } = this.#edit;
+    const { fields, fills, prefix, nulls, nullsOf, someOf, watch } = this.#edit;
+    for (const field of watch?.fields ?? []) {
+      const from = line.starts[field] ?? 0;
+      const isNull = (line.ends[field] ?? 0) - from === 2 && block[from] === BACKSLASH;
+      if (isNull && block[from + 1] === N) watch?.onNull(field, line.line);
+    }
     const places = fields ?? Array.from({ length: line.fields }, (_, index) => index);
     const own = nullsOf?.get(line.line);
     const isNull = (place: number): boolean => {
       const field = places[place] ?? 0;
+      if (field < 0) return fills?.get(place) === undefined;
       const from = line.starts[field] ?? 0;
       return (
         (line.ends[field] ?? 0) - from === 2 && block[from] === BACKSLASH && block[from + 1] === N
@@ -138,6 +155,7 @@ export class LineEditor {
       if (place > 0) out.byte(TAB);
       const field = places[place] as number;
       if (nulls?.includes(place) === true || own?.includes(place) === true) out.text('\\N');
+      else if (field < 0) out.text(fills?.get(place)?.toString('latin1') ?? '\\N');
       else out.copy(block, line.starts[field] ?? 0, line.ends[field] ?? 0);
     }
     out.byte(NEWLINE);

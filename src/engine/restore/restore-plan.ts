@@ -1,4 +1,5 @@
 import type { ArchiveChunk, ArchiveLayout } from '../../domain/archive.ts';
+import { encodeField } from '../../domain/copy-text.ts';
 import type { TableName } from '../../domain/ids.ts';
 import { EdgeGraph } from '../../planner/order/edge-graph.ts';
 import type { Target, TargetKey, TargetTable } from '../../postgres/restore/target.ts';
@@ -26,7 +27,30 @@ export interface TableLayout {
   readonly fields: readonly number[] | null;
   /** Field of a column. */
   readonly fieldOf: ReadonlyMap<string, number>;
+  /** What its rows have in columns that were added while the purge ran, as a field of COPY text. */
+  readonly fills: ReadonlyMap<string, Buffer>;
 }
+
+/** Where the values of some columns stand in a line. */
+export interface Places {
+  /** -1: not in the line. */
+  readonly fields: readonly number[];
+  /** By place among `fields`, for those that are not. */
+  readonly fills: ReadonlyMap<number, Buffer>;
+}
+
+export const placesOf = (
+  { fieldOf, fills }: Pick<TableLayout, 'fieldOf' | 'fills'>,
+  columns: readonly string[],
+): Places => ({
+  fields: columns.map((name) => fieldOf.get(name) ?? -1),
+  fills: new Map(
+    columns.flatMap((name, place) => {
+      const fill = fieldOf.has(name) ? undefined : fills.get(name);
+      return fill === undefined ? [] : [[place, fill] as const];
+    }),
+  ),
+});
 
 /** What is restored by itself, in this order: parents first. */
 export type RestoreUnit =
@@ -57,8 +81,18 @@ export function tablesOf(
     const first = layouts.find(({ relation }) => relation === table) ?? layouts[0];
     if (first === undefined) return [];
     const live = new Map(found.columns.map((column) => [column.name, column]));
-    const written = first.columns.filter(({ name }) => live.get(name)?.generated === false);
-    const columns = written.map(({ name }) => name);
+    // A column may have come, or have got another type, while the purge ran.
+    const typesOf = new Map<string, Set<string>>();
+    for (const { name, type } of [first, ...layouts].flatMap(({ columns }) => columns)) {
+      typesOf.set(name, new Set([...(typesOf.get(name) ?? []), type]));
+    }
+    const columns = [...typesOf.keys()].filter((name) => live.get(name)?.generated === false);
+    const retyped = columns.flatMap((name) => {
+      const now = live.get(name)?.type ?? '';
+      const types = [...(typesOf.get(name) ?? [])];
+      if (types.every((type) => type === now)) return [];
+      return [[name, types.length === 1 ? (types[0] ?? now) : now] as const];
+    });
     const chunks = archive.chunks.filter((chunk) => chunk.table === table);
     const deleted = chunks.filter(({ kind }) => kind === 'deleted');
     return [
@@ -67,12 +101,10 @@ export function tablesOf(
         table,
         target: found,
         columns,
-        retyped: new Map(
-          written
-            .filter(({ name, type }) => live.get(name)?.type !== type)
-            .map(({ name, type }) => [name, type]),
+        retyped: new Map(retyped),
+        layouts: new Map(
+          layouts.map((layout) => [layout.id, toTableLayout(layout, columns, found)]),
         ),
-        layouts: new Map(layouts.map((layout) => [layout.id, toTableLayout(layout, columns)])),
         deleted,
         changed: chunks.filter(({ kind }) => kind === 'changed'),
         rows: deleted.reduce((sum, { rows }) => sum + rows, 0),
@@ -81,15 +113,21 @@ export function tablesOf(
   });
 }
 
-function toTableLayout(layout: ArchiveLayout, columns: readonly string[]): TableLayout {
+function toTableLayout(
+  layout: ArchiveLayout,
+  columns: readonly string[],
+  target: TargetTable,
+): TableLayout {
   const fieldOf = new Map(layout.columns.map(({ name }, field) => [name, field]));
-  const fields = columns.map((name) => fieldOf.get(name) ?? -1);
-  if (fields.includes(-1)) {
-    throw new Error(`${layout.relation} was archived without all columns of ${layout.table}`);
-  }
+  const fills = new Map(
+    target.columns.flatMap(({ name, fill }) =>
+      columns.includes(name) && !fieldOf.has(name) ? [[name, encodeField(fill)] as const] : [],
+    ),
+  );
+  const { fields } = placesOf({ fieldOf, fills }, columns);
   const isPlain =
     fields.length === layout.columns.length && fields.every((field, place) => field === place);
-  return { layout, fields: isPlain ? null : fields, fieldOf };
+  return { layout, fields: isPlain ? null : fields, fieldOf, fills };
 }
 
 /** The order in which rows find what they refer to. */

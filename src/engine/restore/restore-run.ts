@@ -148,6 +148,17 @@ function asRestoreError(run: RestoreRun, error: unknown): unknown {
     );
   }
   if (fault.faultClass === 'stop') return stopAsked(purgeId);
+  if (fault.raisedBy !== null && fault.sqlState?.startsWith('P') === true) {
+    return new PurgeError(
+      'RESTORE_CONFLICTS',
+      `Purge ${purgeId}: ${fault.raisedBy} raises an error for what comes back: ${fault.message}. This batch was rolled back.`,
+      {
+        cause: error,
+        details: { raisedBy: fault.raisedBy, sqlState: fault.sqlState },
+        remedy: `Mend the function, or keep its trigger from firing: --trigger TABLE.NAME=disable, with the rules given before.`,
+      },
+    );
+  }
   if (fault.sqlState !== null && /^(22|23)/.test(fault.sqlState)) {
     const table = fault.table ?? 'a table';
     return new PurgeError(
@@ -166,6 +177,23 @@ function asRestoreError(run: RestoreRun, error: unknown): unknown {
     );
   }
   return error;
+}
+
+/** What becomes of an error that no smaller batch can mend. */
+export function tookTooLong(
+  run: Pick<RestoreRun, 'hold' | 'statementTimeoutMs'>,
+  error: unknown,
+): PurgeError | null {
+  if (error instanceof PurgeError || readFault(error).faultClass !== 'shrink') return null;
+  const { purgeId } = run.hold;
+  return new PurgeError(
+    'INTERRUPTED',
+    `The restore of purge ${purgeId} was interrupted: a batch that cannot be made smaller took longer than ${run.statementTimeoutMs} ms, and was rolled back.`,
+    {
+      cause: error,
+      remedy: `Set batch.statementTimeoutMs to more, then run \`tenant-purge restore ${purgeId}\` again: it goes on where it stopped.`,
+    },
+  );
 }
 
 export const stopAsked = (purgeId: string): PurgeError =>

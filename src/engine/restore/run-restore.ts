@@ -11,11 +11,10 @@ import {
 import type { Database } from '../../postgres/database.ts';
 import { RestoreSessions } from '../../postgres/restore/restore-session.ts';
 import {
-  RESTORABLE,
+  type RestoreClaim,
   type RestoreRecord,
   RestoreStore,
 } from '../../postgres/restore/restore-store.ts';
-import { type MovedSequence, moveSequence } from '../../postgres/restore/sequences.ts';
 import { readTarget } from '../../postgres/restore/target.ts';
 import type { BatchLimits } from '../../postgres/rows/batch-bookkeeping.ts';
 import { privilegeError } from '../../postgres/sqlstate.ts';
@@ -26,9 +25,13 @@ import type { RestoreArchive } from './chunk-source.ts';
 import { keepHold } from './hold.ts';
 import { linkUnit, restoreUnits } from './insert-phase.ts';
 import { findTakenKeys, type RestoreKeyspace, restoreKeys } from './keys-phase.ts';
+import { describeMismatches, describeUnproven, failed } from './mismatch.ts';
+import { proveChangedRows } from './proof-phase.ts';
+import { refuseConflicts, refuseStatus, refuseUnknownTriggers } from './refusals.ts';
 import { planUnits, tablesOf } from './restore-plan.ts';
 import { type OnRestoreState, Progress } from './restore-progress.ts';
-import { changePiece, DoneWork, type RestoreRun } from './restore-run.ts';
+import { changePiece, DoneWork, type RestoreRun, tookTooLong } from './restore-run.ts';
+import { moveSequences } from './sequence-phase.ts';
 import { staticConflicts } from './static-conflicts.ts';
 import { verifyTables } from './verify-phase.ts';
 
@@ -72,19 +75,35 @@ const CLAIMS_MAX = 5;
  * Puts back what a purge has archived: conflicts first, then rows, parents first, then references and
  * values that the purge had changed, sequences, keys. Whatever kills it, the next call goes on from the
  * last commit; called again after its end it changes nothing.
- * @throws PurgeError RESTORE_CONFLICTS, RESTORE_HELD, STATUS_CONFLICT, TENANT_BUSY, ARCHIVE_DAMAGED,
- *   RESTORE_MISMATCH, STOP_ASKED, STALE_FENCE, INTERRUPTED
+ * @throws PurgeError RESTORE_CONFLICTS, RESTORE_HELD, STATUS_CONFLICT, TENANT_BUSY, ARCHIVE_EXPIRED,
+ *   NOT_RESTORABLE, ARCHIVE_DAMAGED, RESTORE_MISMATCH, STOP_ASKED, STALE_FENCE, INTERRUPTED
  */
 export async function runRestore(
   parts: RestoreParts,
   request: RestoreRequest,
 ): Promise<RestoreReport> {
   refuseStatus(request.purge);
+  // Here the purge's own status keeps its archive from expiring, from the claim on.
+  if (request.movesPurge) return claimAndRestore(parts, request);
+  const kept = await parts.archive.hold();
+  try {
+    const signal = AbortSignal.any([request.signal, kept.signal]);
+    return await claimAndRestore(parts, { ...request, signal });
+  } finally {
+    await kept.end();
+  }
+}
+
+async function claimAndRestore(
+  parts: RestoreParts,
+  request: RestoreRequest,
+): Promise<RestoreReport> {
   const store = new RestoreStore(parts.database);
   let confirmed = false;
   for (let claims = 1; claims <= CLAIMS_MAX; claims += 1) {
     const before = await store.refuseHeld(request.purge.id, RESTORE_SILENT_MS);
     if (before?.endedAt != null) return alreadyRestored(store, before, parts);
+    if (request.movesPurge) await store.refuseBusy(request.purge.id);
     const prepared = await prepare(parts, request, { store, before });
     if (request.dryRun) return { ...prepared.report, outcome: 'checked' };
     refuseConflicts(request.purge, prepared.report.conflicts);
@@ -101,7 +120,7 @@ export async function runRestore(
       rowsTotal: prepared.report.rowsTotal,
       seenEpoch: before?.epoch ?? null,
       skips: pagesOf(prepared.skips),
-      settledChunks: prepared.settledChunks,
+      settled: prepared.settled,
       movesPurge: request.movesPurge,
       silentMsMax: RESTORE_SILENT_MS,
     });
@@ -110,15 +129,6 @@ export async function runRestore(
   throw new PurgeError(
     'RESTORE_HELD',
     `Purge ${request.purge.id}: other processes claim its restore all the time.`,
-  );
-}
-
-function refuseStatus({ id, status }: PurgeRecord): void {
-  if (RESTORABLE.includes(status) || status === 'restoring' || status === 'restored') return;
-  throw new PurgeError(
-    'STATUS_CONFLICT',
-    `Purge ${id} is ${status}: it may still delete what would be restored.`,
-    { details: { status }, remedy: `Undo it with \`tenant-purge cancel ${id} --restore\`.` },
   );
 }
 
@@ -137,7 +147,7 @@ interface Prepared {
   readonly tables: RestoreRun['tables'];
   readonly units: RestoreRun['units'];
   readonly skips: Awaited<ReturnType<typeof findConflicts>>['skips'];
-  readonly settledChunks: readonly number[];
+  readonly settled: RestoreClaim['settled'];
   readonly report: RestoreReport;
   readonly progress: Progress;
 }
@@ -159,6 +169,7 @@ async function prepare(
   const { target, tables, units, found } = await sessions.look(async (session) => {
     const read = await readTarget(session, names);
     const tablesRead = tablesOf({ layouts, chunks }, read);
+    refuseUnknownTriggers(request.rules, tablesRead);
     const planned = planUnits(tablesRead, read.keys);
     const fixed = staticConflicts({
       layouts,
@@ -190,14 +201,10 @@ async function prepare(
     };
   });
   const keys = keyspace === null ? [] : await findTakenKeys(archive, keyspace, rules);
-  const rowsOf = new Map(chunks.map(({ seq, rows }) => [seq, rows]));
-  const settledChunks = chunks
-    .filter(({ seq, kind }) =>
-      kind === 'deleted'
-        ? done.nextLine(seq) >= (rowsOf.get(seq) ?? 0)
-        : done.has(changePiece(seq)),
-    )
-    .map(({ seq }) => seq);
+  const settled = chunks.flatMap(({ seq, kind, rows }) => {
+    const line = kind === 'deleted' ? done.nextLine(seq) : done.has(changePiece(seq)) ? rows : 0;
+    return line === 0 ? [] : [{ seq, line }];
+  });
   return {
     rules,
     sessions,
@@ -205,7 +212,7 @@ async function prepare(
     tables,
     units,
     skips: found.skips,
-    settledChunks,
+    settled,
     progress,
     report: {
       purgeId: request.purge.id,
@@ -222,24 +229,6 @@ async function prepare(
     },
   };
 }
-
-function refuseConflicts(purge: PurgeRecord, conflicts: readonly Conflict[]): void {
-  const open = conflicts.filter(({ settledBy }) => settledBy === null);
-  if (open.length === 0) return;
-  throw new PurgeError(
-    'RESTORE_CONFLICTS',
-    `Purge ${purge.id}: ${open.length === 1 ? 'one thing stands' : `${open.length} things stand`} in the way of its restore. Nothing was changed.\n${open.map(describeConflict).join('\n')}`,
-    { details: { conflicts } },
-  );
-}
-
-export const describeConflict = ({ kind, message, remedy, rows, count }: Conflict): string =>
-  [
-    `  ${kind}: ${message}`,
-    ...rows.map((row) => `    ${row}`),
-    ...(rows.length > 0 && count > rows.length ? [`    … and ${count - rows.length} more`] : []),
-    `    → ${remedy}`,
-  ].join('\n');
 
 /** Everything after the claim. */
 async function restore(
@@ -271,7 +260,7 @@ async function restore(
     await parts.failpoint('restore-claimed');
     return await restoreAll(parts, request, { run, prepared });
   } catch (thrown) {
-    const error = toPurgeError(privilegeError(thrown));
+    const error = tookTooLong(run, thrown) ?? toPurgeError(privilegeError(thrown));
     if (error.code !== 'STALE_FENCE' && error.code !== 'RESTORE_MISMATCH') {
       const isStop = error.code === 'STOP_ASKED';
       await store.release(hold, isStop ? null : error.toReport()).catch(() => undefined);
@@ -302,12 +291,22 @@ async function restoreAll(
   await parts.failpoint('restore-linked');
   progress.enter('verifying', total);
   const { tables, mismatches } = await verifyTables(run);
-  if (mismatches.length > 0) throw await failed(run, request, mismatches);
+  if (mismatches.length > 0) {
+    throw await failed(run, request, describeMismatches(mismatches), { mismatches });
+  }
   progress.enter(
     'changing back',
     run.tables.flatMap(({ changed }) => changed).reduce((sum, { rows }) => sum + rows, 0),
   );
   await changeRowsBack(run);
+  await parts.failpoint('restore-changed');
+  progress.enter(
+    'verifying',
+    run.tables.flatMap(({ changed }) => changed).reduce((sum, { rows }) => sum + rows, 0),
+  );
+  const unproven = await proveChangedRows(run);
+  if (unproven.length > 0)
+    throw await failed(run, request, describeUnproven(unproven), { unproven });
   const rowsChangedBack = run.tables
     .flatMap(({ changed }) => changed)
     .flatMap(({ seq }) => run.done.of(changePiece(seq)))
@@ -335,43 +334,6 @@ async function restoreAll(
   if (!ended)
     throw new PurgeError('STALE_FENCE', `Another process restores purge ${hold.purgeId} now.`);
   return report;
-}
-
-async function failed(
-  run: RestoreRun,
-  request: RestoreRequest,
-  mismatches: Awaited<ReturnType<typeof verifyTables>>['mismatches'],
-): Promise<PurgeError> {
-  const error = new PurgeError(
-    'RESTORE_MISMATCH',
-    `Purge ${run.hold.purgeId}: what is in the database is not what was archived: ${mismatches
-      .map(
-        ({ table, archived, found }) =>
-          `${table} (${archived.rows} rows archived, ${found.rows} found${archived.rows === found.rows ? ' with other values' : ''})`,
-      )
-      .join(', ')}.`,
-    { details: { mismatches } },
-  );
-  await run.store.end(run.hold, 'failed', {
-    error: error.toReport(),
-    details: { code: error.code, mismatches },
-    movesPurge: request.movesPurge,
-  });
-  return error;
-}
-
-async function moveSequences(run: RestoreRun): Promise<MovedSequence[]> {
-  const moved: MovedSequence[] = [];
-  await run.sessions.batch(run.hold, async (session) => {
-    for (const { target, deleted } of run.tables) {
-      if (deleted.length === 0) continue;
-      for (const sequence of target.sequences) {
-        const result = await moveSequence(session, target, sequence);
-        if (result !== null) moved.push(result);
-      }
-    }
-  });
-  return moved;
 }
 
 async function keysBack(parts: RestoreParts, run: RestoreRun): Promise<KeysReport> {

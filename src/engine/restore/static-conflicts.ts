@@ -87,7 +87,10 @@ function goneTables({ chunks, target }: StaticInput): { table: TableName; rows: 
   return [...rows].map(([table, count]) => ({ table, rows: count }));
 }
 
-function columnConflicts({ table, target, layouts, rows }: TableRestore, make: Make): Conflict[] {
+function columnConflicts(
+  { table, target, layouts, deleted, rows }: TableRestore,
+  make: Make,
+): Conflict[] {
   const live = new Map(target.columns.map((column) => [column.name, column]));
   const archived = new Map(
     [...layouts.values()].flatMap(({ layout }) =>
@@ -103,8 +106,18 @@ function columnConflicts({ table, target, layouts, rows }: TableRestore, make: M
     (column) =>
       column.notNull && !column.hasDefault && !column.generated && !archived.has(column.name),
   );
+  // Added while the purge ran: rows that were archived before have no value of it.
+  const late = target.columns.flatMap(({ name, notNull, generated, fill }) => {
+    if (!notNull || generated || fill !== null || !archived.has(name)) return [];
+    const without = deleted.filter(
+      ({ layout }) => layouts.get(layout)?.fieldOf.has(name) === false,
+    );
+    const count = without.reduce((sum, chunk) => sum + chunk.rows, 0);
+    return count === 0 ? [] : [{ name, count }];
+  });
   return [
     ...dropped.map(({ name }) => make('COLUMN_DROPPED', table, name, rows)),
+    ...late.map(({ name, count }) => make('COLUMN_ADDED', table, name, count)),
     ...(rows > 0 ? added.map(({ name }) => make('COLUMN_ADDED', table, name, rows)) : []),
   ];
 }

@@ -12,15 +12,15 @@ import {
   knownTypes,
   makeKeyStage,
 } from '../../postgres/restore/read-back.ts';
-import { bookPieces } from '../../postgres/restore/restore-batch.ts';
 import type { DonePiece } from '../../postgres/restore/restore-store.ts';
 import { LineEditor } from './line-editor.ts';
-import type { TableRestore } from './restore-plan.ts';
+import { placesOf, type TableRestore } from './restore-plan.ts';
 import {
   DoneWork,
   insertPiece,
   linkPiece,
   type RestoreRun,
+  runBatch,
   skipsOfChunk,
   verifyPiece,
 } from './restore-run.ts';
@@ -107,13 +107,14 @@ async function readBack(
   });
 }
 
-async function* keyLines(run: RestoreRun, table: TableRestore): AsyncGenerator<Buffer> {
+/** Primary keys of the rows that came back. */
+export async function* keyLines(run: RestoreRun, table: TableRestore): AsyncGenerator<Buffer> {
   for (const chunk of table.deleted) {
     const layout = table.layouts.get(chunk.layout);
     if (layout === undefined) throw new Error(`no layout ${chunk.layout} of ${table.table}`);
     const { skip } = await skipsOfChunk(run, chunk.seq);
     const editor = new LineEditor({
-      fields: table.target.primaryKey.map((name) => layout.fieldOf.get(name) ?? 0),
+      ...placesOf(layout, table.target.primaryKey),
       from: 0,
       to: Infinity,
       skip,
@@ -135,6 +136,5 @@ async function book(run: RestoreRun, table: string, digest: LineDigest): Promise
     digest,
     counts: false,
   };
-  await run.sessions.batch(run.hold, (session) => bookPieces(session, run.hold, [piece]));
-  run.done.add({ ...piece, xid: '' });
+  await runBatch(run, [], () => Promise.resolve([piece]));
 }

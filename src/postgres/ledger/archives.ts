@@ -9,7 +9,9 @@ import type {
 import { asPurgeId, asTableName, type PurgeId } from '../../domain/ids.ts';
 import { LIVE_STATUSES } from '../../domain/purge.ts';
 import type { Database } from '../database.ts';
+import { type ArchiveHold, holdArchive } from './archive-hold.ts';
 import { appendEvent } from './events.ts';
+import { tryLockArchive } from './locks.ts';
 
 /** Where a purge's archive lies, and what has become of it. */
 export interface ArchiveRecord {
@@ -292,13 +294,21 @@ export class ArchiveStore {
         bytes = ${bytes} where purge_id = ${purgeId}`.execute(this.#database.ledger);
   }
 
+  /** Keeps the archive from expiring while another database is restored from it. @throws PurgeError ARCHIVE_EXPIRED */
+  hold(purgeId: PurgeId): Promise<ArchiveHold> {
+    return holdArchive(this.#database, purgeId);
+  }
+
   /**
    * Notes that the archive may be thrown away, before it is: afterwards nothing restores from it. The
    * ledger keeps that it existed. A purge that is live, or being restored, keeps its archive: the lock
-   * on its row orders this and a restore that begins. @returns false where it is, or had expired before
+   * on its row orders this and a restore that begins; the archive's own, one into another database.
+   * @returns false where it is, or had expired before
    */
   async expire(purgeId: PurgeId, operator: string): Promise<boolean> {
     return this.#database.ledger.transaction().execute(async (trx) => {
+      const { rows: tried } = await tryLockArchive(purgeId).execute(trx);
+      if (tried[0]?.locked !== true) return false;
       const { rows } = await sql`
         with ended as (
           select id from tenant_purge.purge

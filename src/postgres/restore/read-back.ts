@@ -1,6 +1,6 @@
 import { type LineDigest, LineHasher } from '../../domain/line-digest.ts';
 import { column, literal } from '../rows/row-predicate.ts';
-import { matchKey } from './conflict-probe.ts';
+import { matchKey } from './probe-stage.ts';
 import type { RestoreSession } from './restore-session.ts';
 import type { TargetTable } from './target.ts';
 

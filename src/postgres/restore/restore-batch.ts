@@ -2,7 +2,7 @@ import { quoteIdentifier } from '../../domain/identifier.ts';
 import { digestText, type LineDigest } from '../../domain/line-digest.ts';
 import type { RestoreHold } from '../../domain/restore.ts';
 import { column, literal } from '../rows/row-predicate.ts';
-import { matchKey } from './conflict-probe.ts';
+import { matchKey } from './probe-stage.ts';
 import type { RestoreSession } from './restore-session.ts';
 import type { TargetTable, TargetTrigger } from './target.ts';
 

@@ -1,8 +1,9 @@
 import { sql } from 'kysely';
+import { describeUndo, whetherUndoable } from '../../domain/archive-state.ts';
 import { type ErrorReport, PurgeError } from '../../domain/errors.ts';
 import type { PurgeId } from '../../domain/ids.ts';
 import { type LineDigest, parseDigest } from '../../domain/line-digest.ts';
-import type { PurgeStatus } from '../../domain/purge.ts';
+import { LIVE_STATUSES, type PurgeStatus } from '../../domain/purge.ts';
 import type { RestoreHold, RestoreRules } from '../../domain/restore.ts';
 import type { Database } from '../database.ts';
 import { appendEvent } from '../ledger/events.ts';
@@ -57,8 +58,8 @@ export interface RestoreClaim {
   readonly seenEpoch: number | null;
   /** Of lines that are not restored yet; those of an earlier check are forgotten. */
   readonly skips: AsyncIterable<readonly SkippedLine[]> | readonly (readonly SkippedLine[])[];
-  /** Numbers of the chunks whose skips are settled because their rows are back. */
-  readonly settledChunks: readonly number[];
+  /** Lines before `line` of a chunk are settled: they are back, and so are what was left out of them. */
+  readonly settled: readonly { readonly seq: number; readonly line: number }[];
   /** False where the purge lives in another database. */
   readonly movesPurge: boolean;
   readonly silentMsMax: number;
@@ -90,9 +91,10 @@ export class RestoreStore {
 
   /**
    * Makes this process the holder under a new epoch, and the purge `restoring`. Waits for a batch that
-   * a predecessor has in flight; from then on that one can commit nothing.
+   * a predecessor has in flight; from then on that one can commit nothing. Whether the purge can be
+   * undone is asked again here: the lock on its row orders this and an expiry of its archive.
    * @returns null where somebody else came between the look and the claim: look again
-   * @throws PurgeError RESTORE_HELD, STATUS_CONFLICT, TENANT_BUSY
+   * @throws PurgeError RESTORE_HELD, STATUS_CONFLICT, TENANT_BUSY, ARCHIVE_EXPIRED, NOT_RESTORABLE
    */
   async claim(claim: RestoreClaim): Promise<RestoreHold | null> {
     const { purgeId, holder, operator } = claim;
@@ -112,8 +114,7 @@ export class RestoreStore {
             error = null
           returning epoch`.execute(trx);
         const epoch = Number(rows[0]?.epoch);
-        await sql`delete from tenant_purge.restore_skip where purge_id = ${purgeId}
-          and not seq = any(${[...claim.settledChunks]}::bigint[])`.execute(trx);
+        await forgetSkips(trx, claim);
         for await (const some of claim.skips) {
           await sql`
             insert into tenant_purge.restore_skip (purge_id, seq, line, conflict, null_columns)
@@ -150,10 +151,11 @@ export class RestoreStore {
         );
       }
       if (fault.sqlState === '23505' && fault.constraint === 'purge_live') {
+        await this.refuseBusy(purgeId);
         throw new PurgeError(
           'TENANT_BUSY',
-          `Purge ${purgeId}: another purge of the same tenant is live; its rows would go again.`,
-          { cause: error },
+          `Purge ${purgeId}: another purge of the same tenant was live a moment ago.`,
+          { cause: error, remedy: `Run \`tenant-purge restore ${purgeId}\` again.` },
         );
       }
       throw error;
@@ -165,6 +167,21 @@ export class RestoreStore {
     const found = await this.find(purgeId);
     refuseHeld(found, silentMsMax);
     return found;
+  }
+
+  /**
+   * Looks whether another purge of the same tenant would take again what comes back. The claim finds
+   * one that comes later.
+   * @throws PurgeError TENANT_BUSY
+   */
+  async refuseBusy(purgeId: PurgeId): Promise<void> {
+    const { rows } = await sql<{ id: string; status: PurgeStatus }>`
+      select o.id, o.status from tenant_purge.purge p
+      join tenant_purge.purge o on o.tenant_table = p.tenant_table and o.tenant_id = p.tenant_id
+      where p.id = ${purgeId} and o.id <> p.id and o.status = any(${[...LIVE_STATUSES]}::text[])
+      limit 1`.execute(this.#database.ledger);
+    const [other] = rows;
+    if (other !== undefined) throw tenantBusy(purgeId, other);
   }
 
   /** A sign of life. @returns false where the hold is another's now, or a stop was asked for */
@@ -345,6 +362,42 @@ const toRecord = (row: RestoreRow): RestoreRecord => ({
   silentMs: Number(row.silent_ms),
 });
 
+/**
+ * Forgets what an earlier look left out of lines that are not back yet: it has been looked at anew. But
+ * once rows were left out of those that are back, what hung on them stays away with them: by now
+ * another row may bear their key, and the new look, which sees only what is not back, would give it
+ * their children and their references.
+ */
+async function forgetSkips(
+  ledger: Database['ledger'],
+  { purgeId, settled }: RestoreClaim,
+): Promise<void> {
+  await sql`
+    with settled as materialized (
+      select k.seq, k.line, k.null_columns from tenant_purge.restore_skip k
+      join unnest(${settled.map(({ seq }) => seq)}::bigint[],
+        ${settled.map(({ line }) => line)}::bigint[]) as s (seq, line)
+        on s.seq = k.seq and k.line < s.line
+      where k.purge_id = ${purgeId})
+    delete from tenant_purge.restore_skip k where purge_id = ${purgeId}
+      and not exists (select from settled s where s.seq = k.seq and s.line = k.line)
+      and not (k.conflict in ('PARENT_GONE', 'SKIPPED_CHANGE') and k.null_columns is null
+        and exists (select from settled where null_columns is null))`.execute(ledger);
+}
+
+const tenantBusy = (
+  purgeId: PurgeId,
+  other: { readonly id: string; readonly status: PurgeStatus },
+): PurgeError =>
+  new PurgeError(
+    'TENANT_BUSY',
+    `Purge ${purgeId}: another purge of the same tenant, ${other.id}, is ${other.status}; what comes back would go again.`,
+    {
+      details: { purgeId: other.id, status: other.status },
+      remedy: `Wait until it has ended, or cancel it: tenant-purge cancel ${other.id}`,
+    },
+  );
+
 function refuseHeld(found: RestoreRecord | null, silentMsMax: number): void {
   if (found === null || !found.held || found.endedAt !== null) return;
   if (found.silentMs > silentMsMax) return;
@@ -356,27 +409,61 @@ function refuseHeld(found: RestoreRecord | null, silentMsMax: number): void {
   );
 }
 
+/**
+ * Moves the purge where it can be undone now. An expiry locks its row too: whoever comes second sees
+ * what the first one did, as each statement here looks anew.
+ */
 async function movePurge(
   ledger: Database['ledger'],
   { purgeId, operator }: RestoreClaim,
 ): Promise<void> {
-  const moved = await ledger
-    .updateTable('tenant_purge.purge')
-    .set({ status: 'restoring' })
-    .where('id', '=', purgeId)
-    .where('status', 'in', [...RESTORABLE])
-    .returning('id')
-    .executeTakeFirst();
-  if (moved !== undefined) return;
   const purge = await ledger
     .selectFrom('tenant_purge.purge')
-    .select('status')
+    .select(['status', 'ended_at', 'campaign_id'])
     .where('id', '=', purgeId)
+    .forUpdate()
     .executeTakeFirst();
-  // Restored before its rules changed what was left out, or an earlier restore that goes on.
-  if (purge?.status === 'restoring') return;
-  throw new PurgeError(
-    'STATUS_CONFLICT',
-    `Purge ${purgeId} is ${purge?.status ?? 'unknown'}: ${operator} cannot restore it now.`,
-  );
+  if (purge === undefined) {
+    throw new PurgeError('STATUS_CONFLICT', `Purge ${purgeId} is not in the ledger.`);
+  }
+  // A statement of its own: one that had waited for the row's lock would see the archive as it was before.
+  const { rows } = await sql<{ archive: boolean; begun: boolean; expired_at: Date | null }>`
+    select c.archive, a.purge_id is not null as begun, a.expired_at
+    from tenant_purge.campaign c left join tenant_purge.archive a on a.purge_id = ${purgeId}
+    where c.id = ${purge.campaign_id}`.execute(ledger);
+  const [kept] = rows;
+  const answer = whetherUndoable({
+    status: purge.status,
+    endedAt: purge.ended_at,
+    archiving: kept?.archive === true,
+    archive: kept?.begun === true ? { expiredAt: kept.expired_at } : null,
+  });
+  switch (answer.kind) {
+    case 'restoring':
+      return;
+    case 'undoable':
+      await ledger
+        .updateTable('tenant_purge.purge')
+        .set({ status: 'restoring' })
+        .where('id', '=', purgeId)
+        .execute();
+      return;
+    case 'expired':
+      throw new PurgeError(
+        'ARCHIVE_EXPIRED',
+        `Purge ${purgeId}: ${describeUndo(answer, purgeId)} Nothing was changed.`,
+        { details: { expiredAt: answer.at.toISOString() } },
+      );
+    case 'no-archive':
+    case 'nothing-archived':
+      throw new PurgeError('NOT_RESTORABLE', `Purge ${purgeId}: ${describeUndo(answer, purgeId)}`);
+    case 'live':
+    case 'restored':
+      throw new PurgeError(
+        'STATUS_CONFLICT',
+        `Purge ${purgeId} is ${purge.status}: ${operator} cannot restore it now. ${describeUndo(answer, purgeId)}`,
+      );
+    default:
+      answer satisfies never;
+  }
 }

@@ -49,15 +49,38 @@ export interface ColumnRow {
   readonly notNull: boolean;
   readonly hasDefault: boolean;
   readonly generated: boolean;
+  readonly expression: string | null;
+  readonly reads: string[];
+  readonly fill: string | null;
   readonly identity: boolean;
 }
 
+/** Of a generated column also how it is computed, and the columns of the table that this reads. */
 export const COLUMNS = `with ${ASKED}
   select n.oid::text as table_oid, a.attname::text as name,
     format_type(a.atttypid, a.atttypmod) as type,
-    a.attnotnull as "notNull",
+    -- COPY takes a NULL for a column that it is not given, whatever the domain says.
+    a.attnotnull or (t.typtype = 'd' and (
+      with recursive base as (
+        select t.typnotnull as bound, t.typbasetype as next
+        union all
+        select b.typnotnull, b.typbasetype from base join pg_type b on b.oid = base.next
+          and b.typtype = 'd'
+      ) select bool_or(bound) from base)) as "notNull",
     a.atthasdef or a.attidentity <> '' or t.typdefault is not null as "hasDefault",
-    a.attgenerated <> '' as generated, a.attidentity <> '' as identity
+    a.attgenerated <> '' as generated, a.attidentity <> '' as identity,
+    case when a.attgenerated <> '' then (
+      select pg_get_expr(f.adbin, f.adrelid) from pg_attrdef f
+      where f.adrelid = n.oid and f.adnum = a.attnum) end as expression,
+    -- The server keeps it as an array of one value.
+    case when a.atthasmissing then (a.attmissingval::text::text[])[1] end as fill,
+    array(select r.attname::text from pg_attrdef f
+      join pg_depend d on d.classid = 'pg_class'::regclass and d.objid = n.oid
+        and d.objsubid = a.attnum and d.refclassid = 'pg_class'::regclass and d.refobjid = n.oid
+        and d.refobjsubid > 0
+      join pg_attribute r on r.attrelid = n.oid and r.attnum = d.refobjsubid
+      where a.attgenerated <> '' and f.adrelid = n.oid and f.adnum = a.attnum
+      order by r.attnum) as reads
   from named n join pg_attribute a on a.attrelid = n.oid and a.attnum > 0 and not a.attisdropped
   join pg_type t on t.oid = a.atttypid
   order by n.oid, a.attnum`;
@@ -69,6 +92,7 @@ export interface UniqueRow {
   readonly exclusion: boolean;
   readonly elements: string[];
   readonly operators: string[];
+  readonly collations: (string | null)[];
   readonly columns: string[] | null;
   readonly predicate: string | null;
   readonly nulls_equal: boolean;
@@ -92,6 +116,10 @@ export const UNIQUES = `with ${ASKED}
         join pg_amop m on m.amopfamily = c.opcfamily and m.amopstrategy = 3
           and m.amoplefttype = c.opcintype and m.amoprighttype = c.opcintype
         join pg_operator o on o.oid = m.amopopr order by k.place)) as operators,
+    array(select case when co.oid is not null then format('%I.%I', cn.nspname, co.collname) end
+      from unnest(i.indcollation) with ordinality as k (oid, place)
+      left join pg_collation co on co.oid = k.oid left join pg_namespace cn on cn.oid = co.collnamespace
+      order by k.place) as collations,
     case when i.indexprs is null then
       (${namesOf('n.oid', 'i.indkey::int2[]')})[1:i.indnkeyatts] end as columns,
     pg_get_expr(i.indpred, i.indrelid, true) as predicate,
@@ -126,7 +154,7 @@ export interface TriggerRow {
   readonly always: boolean;
 }
 
-/** Those of a partition that it has from its root are the root's. */
+/** Those of a partition that it has from its root are the root's. Our own of the prevention lets a restore in. */
 export const TRIGGERS = `with ${ASKED}
   select m.root::text as table_oid, s.nspname::text as schema, c.relname::text as relation,
     t.tgname::text as trigger, (t.tgtype & 4) <> 0 as on_insert, (t.tgtype & 16) <> 0 as on_update,
@@ -134,7 +162,9 @@ export const TRIGGERS = `with ${ASKED}
   from member m join pg_trigger t on t.tgrelid = m.oid
   join pg_class c on c.oid = m.oid join pg_namespace s on s.oid = c.relnamespace
   where not t.tgisinternal and t.tgparentid = 0 and t.tgenabled in ('O', 'A')
-    and (t.tgtype & 20) <> 0
+    and (t.tgtype & 20) <> 0 and not exists (
+      select from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+      where p.oid = t.tgfoid and n.nspname = 'tenant_purge')
   order by 1, 2, 3, 4`;
 
 export interface SequenceRow {

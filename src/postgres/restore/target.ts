@@ -47,6 +47,12 @@ export interface TargetColumn {
   readonly notNull: boolean;
   readonly hasDefault: boolean;
   readonly generated: boolean;
+  /** How a generated column is computed; else null. */
+  readonly expression: string | null;
+  /** The columns that this reads. */
+  readonly reads: readonly string[];
+  /** What rows have in it that were there when it was added, as text; null: NULL, or nobody knows. */
+  readonly fill: string | null;
   readonly identity: boolean;
 }
 
@@ -55,8 +61,12 @@ export interface UniqueRule {
   readonly name: string;
   readonly primary: boolean;
   readonly exclusion: boolean;
-  /** SQL over the table's columns, and the operator that two rows may not both fulfil. */
-  readonly elements: readonly { readonly sql: string; readonly operator: string }[];
+  /** SQL over the table's columns, the operator that two rows may not both fulfil, and its collation. */
+  readonly elements: readonly {
+    readonly sql: string;
+    readonly operator: string;
+    readonly collation: string | null;
+  }[];
   readonly predicate: string | null;
   readonly nullsEqual: boolean;
   /** Null where an expression or a predicate may read any column. */
@@ -157,7 +167,11 @@ const toUnique = (row: queries.UniqueRow): UniqueRule => ({
   name: row.name,
   primary: row.primary,
   exclusion: row.exclusion,
-  elements: row.elements.map((sql, at) => ({ sql, operator: row.operators[at] ?? '=' })),
+  elements: row.elements.map((sql, at) => ({
+    sql,
+    operator: row.operators[at] ?? '=',
+    collation: row.collations[at] ?? null,
+  })),
   predicate: row.predicate,
   nullsEqual: row.nulls_equal,
   columns: row.predicate === null ? row.columns : null,

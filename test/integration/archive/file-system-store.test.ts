@@ -1,6 +1,16 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -74,6 +84,37 @@ describe('A file system store', () => {
       expect(await readFile(join(folder, 'real/purges/one/a'), 'utf8')).toBe('bytes');
       await store.removeFolder('purges/one');
       expect(existsSync(join(folder, 'real/purges/one'))).toBe(false);
+    }));
+
+  it('removes nothing where a symbolic link leads the rows out of the folder', () =>
+    withFolder(async (folder) => {
+      const root = join(folder, 'archive');
+      const store = createFileSystemStore(root);
+      await store.put('purges/one', 'a', 'rows');
+      await store.put('purges/two', 'b', 'rows');
+      await store.put('sweeps', 'c', 'keys');
+      const elsewhere = join(folder, 'elsewhere');
+      await mkdir(elsewhere);
+      // As one who moves what is large to another disk: a folder, a file in one, a file of keys.
+      await rename(join(root, 'purges/one'), join(elsewhere, 'one'));
+      await symlink(join(elsewhere, 'one'), join(root, 'purges/one'));
+      for (const [from, to] of [
+        ['purges/two/b', 'b'],
+        ['sweeps/c', 'c'],
+      ] as const) {
+        await rename(join(root, from), join(elsewhere, to));
+        await symlink(join(elsewhere, to), join(root, from));
+      }
+      expect(await store.folders('purges')).toEqual(['one', 'two']);
+      const refused = {
+        code: 'ARCHIVE_FAILED',
+        message: expect.stringContaining('is a symbolic link'),
+      };
+      await expect(store.removeFolder('purges/one')).rejects.toMatchObject(refused);
+      await expect(store.removeFolder('purges/two')).rejects.toMatchObject(refused);
+      await expect(store.removeFile('sweeps', 'c')).rejects.toMatchObject(refused);
+      expect((await store.get('purges/one', 'a'))?.toString()).toBe('rows');
+      expect((await store.get('purges/two', 'b'))?.toString()).toBe('rows');
     }));
 
   it.each(['', 'purges'])('refuses a file where the folder %j should be, and says so', (inner) =>

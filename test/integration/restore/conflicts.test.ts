@@ -335,6 +335,22 @@ describe('What stands in the way of a restore is found before anything is change
     expect(rows).toEqual([{ tgenabled: 'O' }]);
   });
 
+  test('a rule for a trigger that is not there; a name is printed as a shell takes it', async () => {
+    await using restoring = await purged();
+    await sql(
+      restoring.world.pool,
+      `create function public.idle() returns trigger language plpgsql as 'begin return new; end';
+       create trigger "It's" before insert on public.posts for each row execute function public.idle()`,
+    );
+    const [conflict] = await conflictsOf(restoring);
+    expect(conflict?.remedy).toContain(`--trigger 'public.posts."It'\\''s"=disable'`);
+    const rules = rulesOf({ triggers: { "public.posts.It's": 'disable' } });
+    await expect(restoring.restore(restoring.purged, { rules })).rejects.toMatchObject({
+      code: 'USAGE',
+      remedy: expect.stringContaining(`public.posts."It's"`),
+    });
+  });
+
   test('a trigger that is told to fire changes what comes back, and then only the count is verified', async () => {
     await using restoring = await purged();
     const { pool } = restoring.world;
