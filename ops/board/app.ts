@@ -2,6 +2,8 @@ import { createBullBoard } from '@bull-board/api';
 import { ExpressAdapter } from '@bull-board/express';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import { isGuardedEnvironment } from '../../src/domain/environment.ts';
+import { PurgeError } from '../../src/domain/errors.ts';
+import { statementFailure } from '../../src/postgres/statement-failure.ts';
 import { confineBrowser, isRead, refuse, requireOwnPage } from './access.ts';
 import { judgeAction } from './actions.ts';
 import { PurgeQueueAdapter } from './adapter.ts';
@@ -111,10 +113,12 @@ function answerFailure(parts: BoardParts): ErrorRequestHandler {
     const status = error.status ?? 500;
     if (status >= 500) parts.log.error({ err: error, path: request.path }, 'a page failed');
     response.status(status);
+    const known = statementFailure(error);
+    const text = known instanceof PurgeError ? `${known.message} ${known.remedy}` : error.message;
     if (request.accepts(['text', 'html']) === 'html') {
-      response.type('html').send(renderMessage('That did not work', error.message));
+      response.type('html').send(renderMessage('That did not work', text));
     } else {
-      response.type('text').send(`${error.message}\n`);
+      response.type('text').send(`${text}\n`);
     }
   };
 }

@@ -5,7 +5,7 @@ import { CommandStore } from '../../src/postgres/ledger/commands.ts';
 import { LedgerHistory } from '../../src/postgres/ledger/history.ts';
 import { PurgeStore } from '../../src/postgres/ledger/purges.ts';
 import { ledgerVersion } from '../../src/postgres/migrate.ts';
-import { privilegeError } from '../../src/postgres/sqlstate.ts';
+import { statementFailure } from '../../src/postgres/statement-failure.ts';
 import { type Actor, actOn, composeObserver, type Observer } from '../../src/runtime/compose.ts';
 import type { Session } from './command.ts';
 
@@ -68,7 +68,7 @@ const oneCommand = (config: Config): Config => ({
 
 /** Errors of the driver that an operator can mend, in words. */
 function readable(thrown: unknown): PurgeError {
-  const known = privilegeError(thrown);
+  const known = statementFailure(thrown);
   if (known instanceof PurgeError) return known;
   const code = (thrown as { code?: unknown } | null)?.code;
   if (code === '22P02' || code === '22003') {

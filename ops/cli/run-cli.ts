@@ -133,7 +133,12 @@ function print(io: CliIo, json: boolean, answer: Answer): void {
 async function orInterrupt(work: Promise<Answer>, interrupted: AbortSignal): Promise<Answer> {
   const raceIsOver = new AbortController();
   const stopped = new Promise<never>((_, reject) => {
-    const stop = (): void => reject(new PurgeError('STOP_ASKED', 'Interrupted.'));
+    const stop = (): void =>
+      reject(
+        new PurgeError('STOP_ASKED', 'Interrupted.', {
+          remedy: 'What the ledger had recorded by then stands: see `tenant-purge status`.',
+        }),
+      );
     if (interrupted.aborted) stop();
     else interrupted.addEventListener('abort', stop, { signal: raceIsOver.signal });
   });

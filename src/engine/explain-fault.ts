@@ -6,13 +6,23 @@ import { type DatabaseFault, readFault } from '../postgres/sqlstate.ts';
  * A database error in the words of the operator: which purge, which table, which constraint or
  * trigger, the row by its key where PostgreSQL tells it, and what settles it. Never other contents of
  * a row. What is a PurgeError already stays as it is. Pure.
+ * @param place the table at which it arose, for where PostgreSQL names none
  */
-export function explainFault(purge: PurgeRecord, error: unknown): PurgeError {
+export function explainFault(
+  purge: PurgeRecord,
+  error: unknown,
+  place: string | null = null,
+): PurgeError {
   if (error instanceof PurgeError) return error;
-  const fault = readFault(error);
+  const read = readFault(error);
+  const fault = { ...read, table: read.table ?? place };
   const options = { details: detailsOf(fault), cause: error };
   switch (fault.faultClass) {
     case 'reference':
+      // A function that says so by itself, with no key between two tables behind it.
+      if (fault.constraint === null && fault.raisedBy !== null) {
+        return explainRefusal(purge, fault, options);
+      }
       return new PurgeError(
         'FOREIGN_REFERENCE',
         `Purge ${purge.id}: rows${at(fault)} that are not part of the purge reference rows to delete${keyed(fault)}, through ${fault.constraint}.`,
@@ -21,7 +31,7 @@ export function explainFault(purge: PurgeRecord, error: unknown): PurgeError {
     case 'shrink':
       return new PurgeError(
         'POISON_ROW',
-        `Purge ${purge.id}: a statement ran into its timeout${at(fault)}.`,
+        `Purge ${purge.id}: a statement ran into its timeout${at(fault)}: ${fault.message}.`,
         options,
       );
     case 'fatal':
@@ -37,6 +47,9 @@ export function explainFault(purge: PurgeRecord, error: unknown): PurgeError {
 
 /** What an operator can do about a fault that is tried again by itself, or null where waiting will do. */
 export function remedyOfInterruption({ sqlState, message }: DatabaseFault): string | null {
+  if (sqlState === '55P03') {
+    return 'Another session keeps a lock for longer than batch.lockTimeoutMs: end it (SELECT pid, xact_start, query FROM pg_stat_activity ORDER BY xact_start), or wait; the purge is tried again by itself.';
+  }
   if (sqlState === '53100') {
     return 'Free disk space on the PostgreSQL server; the purge is tried again by itself.';
   }

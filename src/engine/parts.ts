@@ -75,6 +75,8 @@ export interface Progress {
   readonly rowsTotal: number;
   readonly rowsPerSec: number;
   readonly etaSec: number | null;
+  /** Whose figures these are: a job takes them from anybody, also from one who has lost the purge. */
+  readonly fence: number;
   /** Why it does not delete just now; only while that is so. */
   readonly holding?: string;
 }

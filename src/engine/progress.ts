@@ -7,6 +7,7 @@ const SMOOTHING = 0.1;
 export class ProgressMeter {
   readonly #control: RunControl;
   readonly #rowsTotal: number;
+  readonly #fence: number;
   #rowsDeleted: number;
   #rowsPerSec = 0;
   #lastAt = performance.now();
@@ -14,10 +15,15 @@ export class ProgressMeter {
   #level: string | null = null;
   #holding: string | null = null;
 
-  constructor(control: RunControl, rowsDeleted: number, rowsTotal: number) {
+  /** @param start how things stand when the holder of this fence begins */
+  constructor(
+    control: RunControl,
+    start: { readonly rowsDeleted: number; readonly rowsTotal: number; readonly fence: number },
+  ) {
     this.#control = control;
-    this.#rowsDeleted = rowsDeleted;
-    this.#rowsTotal = rowsTotal;
+    this.#rowsDeleted = start.rowsDeleted;
+    this.#rowsTotal = start.rowsTotal;
+    this.#fence = start.fence;
   }
 
   get rowsDeleted(): number {
@@ -59,6 +65,7 @@ export class ProgressMeter {
       rowsTotal: total,
       rowsPerSec: Math.round(this.#rowsPerSec),
       etaSec: this.#rowsPerSec === 0 ? null : Math.ceil(left / this.#rowsPerSec),
+      fence: this.#fence,
       ...(this.#holding === null ? {} : { holding: this.#holding }),
     } satisfies Progress);
   }

@@ -37,13 +37,13 @@ export async function runPurge(
   control: RunControl,
 ): Promise<Outcome> {
   const elsewhere = await whyElsewhere(parts, purgeId);
-  if (elsewhere !== null) {
+  if (elsewhere !== null && (await wantsWork(parts, purgeId))) {
     parts.log.error({ purgeId, code: elsewhere.code }, elsewhere.message);
     control.onMilestone(`Not claimed by ${control.worker}: ${elsewhere.message}`);
     return { kind: 'not-now', lookAgainInMs: NOT_NOW_MS };
   }
   const outcome = await drive(parts, purgeId, control);
-  if (parts.archive !== null && hasEnded(outcome)) {
+  if (parts.archive !== null && elsewhere === null && hasEnded(outcome)) {
     await sealArchive(parts, parts.archive, purgeId);
   }
   return outcome;
@@ -76,6 +76,12 @@ async function drive(parts: EngineParts, purgeId: PurgeId, control: RunControl):
 /** Null where this process may write the purge's archive, or there is none yet. */
 const whyElsewhere = async (parts: EngineParts, purgeId: PurgeId): Promise<PurgeError | null> =>
   parts.archive === null ? null : whyOtherPlace(parts.archive, purgeId);
+
+/** One that is paused or has ended is not claimed; its job is parked or ends wherever it comes to. */
+async function wantsWork({ purges }: EngineParts, purgeId: PurgeId): Promise<boolean> {
+  const purge = await purges.find(purgeId);
+  return purge !== null && (purge.status === 'running' || isWaitingStatus(purge.status));
+}
 
 type NotClaimable = Extract<
   Awaited<ReturnType<EngineParts['purges']['claim']>>,
@@ -148,9 +154,10 @@ type Claimed = Extract<Awaited<ReturnType<EngineParts['purges']['claim']>>, { ki
 async function driveClaimed(
   parts: EngineParts,
   { purge, fence }: Claimed,
-  control: RunControl,
+  unmarked: RunControl,
 ): Promise<Outcome> {
-  const meter = new ProgressMeter(control, purge.rowsDeleted, purge.rowsTotal);
+  const control = withFence(unmarked, fence);
+  const meter = new ProgressMeter(control, { ...purge, fence: fence.epoch });
   let archive: RunArchive | null = null;
   try {
     const campaign = await parts.campaigns.get(purge.campaignId);
@@ -163,7 +170,7 @@ async function driveClaimed(
       return await seal(run, meter);
     }
     const rowsLeft = Math.max(0, purge.rowsTotal - purge.rowsDeleted);
-    control.onMilestone(`Claimed under fence ${fence.epoch}; ${rowsLeft} rows to go`);
+    control.onMilestone(`Claimed by ${fence.worker}; ${rowsLeft} rows to go`);
     await quiesce(run, meter);
     const atOnce = isSmall(run) && (await purgeAtOnce(run, meter));
     if (!atOnce) await deleteByLevels(run, meter);
@@ -179,6 +186,14 @@ async function driveClaimed(
     await archive?.close();
   }
 }
+
+/** The job's log says of each line whose it is: it takes them also from one who has lost the purge. */
+const withFence = (control: RunControl, { epoch }: Claimed['fence']): RunControl => ({
+  worker: control.worker,
+  stopReason: () => control.stopReason(),
+  onProgress: (progress) => control.onProgress(progress),
+  onMilestone: (text) => control.onMilestone(`${text} (fence ${epoch})`),
+});
 
 async function deleteByLevels(run: Run, meter: ProgressMeter): Promise<void> {
   await deleteLevels(run, meter);

@@ -4,11 +4,13 @@ import type { PurgeRecord } from '../domain/records.ts';
 import { ReadGivenUp } from '../postgres/answer-watch.ts';
 import { type DatabaseFault, readFault } from '../postgres/sqlstate.ts';
 import { explainFault, remedyOfInterruption } from './explain-fault.ts';
+import { placeOf } from './fault-place.ts';
 import type { Run } from './parts.ts';
 import type { ProgressMeter } from './progress.ts';
 import { makePurgeReport } from './purge-report.ts';
 import { InterruptedRun } from './retry.ts';
 import { nameWriters } from './stages/late-writers.ts';
+import { planAsApproved } from './stages/preflight.ts';
 import { findResidue } from './stages/verify.ts';
 import { StaleFence, StopAsked } from './stop.ts';
 import { nameStrangers } from './strangers.ts';
@@ -50,7 +52,8 @@ export async function settle(run: Stopped, meter: ProgressMeter, error: unknown)
   if (isPassing(error)) {
     return await settleInterruption(run, meter, error);
   }
-  const failure = await withStrangers(run, explainFault(run.purge, error));
+  const explained = explainFault(run.purge, error, placeOf(error));
+  const failure = (await drifted(run, error)) ?? (await withStrangers(run, explained));
   await run.parts.failpoint('before-settle');
   if (failure.code === 'RESIDUE') return await settleResidue(run, meter, failure);
   const outcome = REFUSALS.has(failure.code) ? 'refused' : 'failed';
@@ -176,8 +179,10 @@ function reportOfInterruption(
   // It says by itself what is wrong and what to do.
   if (error instanceof PurgeError && error.code.startsWith('ARCHIVE_')) return error.toReport();
   const remedy = remedyOfInterruption(cause);
-  return new PurgeError('INTERRUPTED', `Purge ${purge.id} was interrupted: ${cause.message}`, {
-    details: { sqlState: cause.sqlState },
+  const place = placeOf(error);
+  const at = place === null ? '' : ` at ${place}`;
+  return new PurgeError('INTERRUPTED', `Purge ${purge.id} was interrupted${at}: ${cause.message}`, {
+    details: { sqlState: cause.sqlState, ...(place === null ? {} : { table: place }) },
     ...(remedy === null ? {} : { remedy }),
   }).toReport();
 }
@@ -194,20 +199,26 @@ async function settleInterruption(
   await run.parts.failpoint('before-settle');
   // The ledger itself may be what cannot be reached: then the purge stays `running` there, and the
   // job's next try takes it over.
-  await run.parts.purges
-    .write(
+  try {
+    const written = await run.parts.purges.write(
       run.fence,
       'interrupted',
       { error: report, interruptions, rowsDeleted: meter.rowsDeleted },
       { kind: 'interrupted', details: { message: cause.message, retryInMs } },
-    )
-    .catch((ledgerError: unknown) => {
-      run.parts.log.warn(
-        { purgeId: run.purge.id, err: ledgerError },
-        'the ledger cannot be reached',
-      );
-    });
+    );
+    if (written === null && (await isAskedToStop(run))) {
+      return await settleStop(run, meter, 'a stop came with the fault');
+    }
+  } catch (ledgerError) {
+    run.parts.log.warn({ purgeId: run.purge.id, err: ledgerError }, 'the ledger cannot be reached');
+  }
   return { kind: 'interrupted', error: report, retryInMs };
+}
+
+/** Its holder is here: nobody has to wait until it is taken to be dead. */
+async function isAskedToStop({ parts, purge, fence }: Stopped): Promise<boolean> {
+  const now = await parts.purges.find(purge.id);
+  return now?.fence === fence.epoch && (now.status === 'pausing' || now.status === 'cancelling');
 }
 
 /**
@@ -219,6 +230,27 @@ async function hasProgressed({ parts, purge }: Stopped, meter: ProgressMeter): P
   if (purge.interruptions === 0 || meter.rowsDeleted > purge.rowsDeleted) return true;
   return parts.purges.hasProgressedSince(purge.id, 'interrupted').catch(() => false);
 }
+
+/**
+ * A table, a column or a type that is not what it was: the schema changed in mid-run, and says how better
+ * than the server does.
+ * @returns null where the error has another cause, or that cannot be found out
+ */
+async function drifted({ parts, purge }: Stopped, error: unknown): Promise<PurgeError | null> {
+  const { sqlState } = readFault(error);
+  if (error instanceof PurgeError || sqlState === null || !BY_SCHEMA.test(sqlState)) return null;
+  try {
+    const campaign = await parts.campaigns.get(purge.campaignId);
+    await parts.livePlan.afresh();
+    await planAsApproved(parts, purge, campaign);
+    return null;
+  } catch (drift) {
+    return drift instanceof PurgeError && drift.code === 'DRIFT' ? drift : null;
+  }
+}
+
+/** Undefined or other tables, columns, operators (but no privilege), ids of another type; a cache without them. */
+const BY_SCHEMA = /^(42(?!501)|3F|22P02|XX000)/;
 
 /** What undid a transaction is still there; should the look fail, the error stands as it is. */
 async function withStrangers(run: Stopped, failure: PurgeError): Promise<PurgeError> {

@@ -102,9 +102,16 @@ function loginRefusal(thrown: unknown): Refusal | null {
   return null;
 }
 
-/** What PgBouncer says with the SQLSTATE of a protocol violation. */
+/** What PgBouncer says with the SQLSTATE of a protocol violation; and that there is no room. */
 function poolerRefusal(thrown: unknown): Refusal | null {
-  const { message } = readFault(thrown);
+  const { message, sqlState } = readFault(thrown);
+  if (sqlState === '53300') {
+    return [
+      'DATABASE_UNREACHABLE',
+      message,
+      'End other sessions, or raise the connection limit of the server, the role or the database. To stop purges meanwhile: a board that runs has connections, and a queue.pause() by any script needs none.',
+    ];
+  }
   if (/unsupported startup parameter/i.test(message)) {
     return [
       'DATABASE_REFUSED',

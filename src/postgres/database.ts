@@ -7,8 +7,16 @@ import { AnswerWatch, type WatchedConnection } from './answer-watch.ts';
 import { connectionFailure, isAboutEncryption } from './connection-failure.ts';
 import { spoilsConnection, watchedClient } from './deadline-client.ts';
 import type { LedgerTables } from './ledger/tables.ts';
+import {
+  NO_TIME_LIMIT,
+  READ_COMMITTED,
+  type RoleSettings,
+  readRoleSettings,
+} from './role-settings.ts';
 import { makeServerView } from './server-view.ts';
 import { type Transport, transportsOf } from './tls.ts';
+
+export { READ_COMMITTED } from './role-settings.ts';
 
 /** One pool, seen twice: as Kysely for the ledger, as the driver for batches and the catalogue. */
 export interface Database {
@@ -76,17 +84,19 @@ async function openBy(transport: Transport, options: DatabaseOptions): Promise<D
   const pool = watchedPool(config, options, watch);
   const shown = redactUrl(options.url);
   try {
-    const version = await readVersion(pool);
+    const settings = await readRoleSettings(pool);
+    refuseOld(settings);
+    if (settings.isHampered) liftLimits(pool);
     if (transport.warning !== null) warn(`PostgreSQL at ${shown}: ${transport.warning}`, options);
     const ledger = new Kysely<LedgerTables>({
-      dialect: new PostgresDialect({ pool: ledgerPool(pool) }),
+      dialect: new PostgresDialect({ pool: ledgerPool(pool, settings) }),
     });
     const close = async (): Promise<void> => {
       watch.hurry();
       await pool.end();
       watch.close();
     };
-    return { pool, ledger, version, hurry: () => watch.hurry(), close };
+    return { pool, ledger, version: settings.version, hurry: () => watch.hurry(), close };
   } catch (error) {
     await pool.end();
     watch.close();
@@ -116,22 +126,31 @@ function watchedPool(
 }
 
 /** The ledger's statements are short: one that gets no answer for a minute will get none. */
-const ledgerPool = (pool: pg.Pool): PostgresPool => ({
+const ledgerPool = (pool: pg.Pool, { isHampered }: RoleSettings): PostgresPool => ({
   connect: async () => {
     const client = await pool.connect();
     let isSpoilt = false;
-    const query = async (text: unknown, values: readonly unknown[] = []): Promise<unknown> => {
-      const question = {
-        text: withIdleLimit(String(text)),
-        values: [...values],
-        query_timeout: LEDGER_ANSWER_MS,
-      };
+    let isOpen = false;
+    const ask = async (text: string, values: readonly unknown[] = []): Promise<unknown> => {
+      const question = { text, values: [...values], query_timeout: LEDGER_ANSWER_MS };
       try {
         return await client.query(question);
       } catch (error) {
         isSpoilt ||= spoilsConnection(error);
         throw error;
       }
+    };
+    const query = async (statement: unknown, values?: readonly unknown[]): Promise<unknown> => {
+      const text = String(statement);
+      if (/^begin$/i.test(text)) {
+        isOpen = true;
+        return ask(BEGIN_LEDGER);
+      }
+      if (/^(commit|rollback)$/i.test(text)) isOpen = false;
+      else if (isHampered && !isOpen) {
+        return alone(ask, () => ask(text, values));
+      }
+      return ask(text, values);
     };
     return { query: query as PostgresPoolClient['query'], release: () => client.release(isSpoilt) };
   },
@@ -142,10 +161,36 @@ const ledgerPool = (pool: pg.Pool): PostgresPool => ({
  * The server does not hear of a client that died in silence, and would keep its transaction and its
  * locks for hours: the fleet's, a purge's. A transaction that sets a limit of its own overrules this.
  */
-const withIdleLimit = (text: string): string =>
-  /^begin$/i.test(text)
-    ? `${text}; set local idle_in_transaction_session_timeout = ${LEDGER_IDLE_MS}`
-    : text;
+const BEGIN_LEDGER = `${READ_COMMITTED};
+  SET LOCAL idle_in_transaction_session_timeout = ${LEDGER_IDLE_MS};
+  ${NO_TIME_LIMIT};
+  SET LOCAL statement_timeout = ${LEDGER_ANSWER_MS}`;
+
+/** A statement outside a transaction, in one of its own. */
+async function alone<Result>(
+  ask: (text: string) => Promise<unknown>,
+  statement: () => Promise<Result>,
+): Promise<Result> {
+  await ask(BEGIN_LEDGER);
+  try {
+    const result = await statement();
+    await ask('COMMIT');
+    return result;
+  } catch (error) {
+    if (!spoilsConnection(error)) await ask('ROLLBACK').catch(() => undefined);
+    throw error;
+  }
+}
+
+/**
+ * What the program asks outside a transaction gets one of its own, free of the role's limits. Not by a
+ * setting of the session: a pooler has none.
+ */
+function liftLimits(pool: pg.Pool): void {
+  const query = (...asked: [pg.QueryConfig]): Promise<unknown> =>
+    inTransaction(pool, READ_COMMITTED, (client) => client.query(...asked));
+  Object.assign(pool, { query });
+}
 
 const asFailure = (thrown: unknown): { readonly cause?: unknown } =>
   thrown instanceof PurgeError ? thrown : {};
@@ -168,16 +213,12 @@ function hostOf(url: string): string {
   return searchParams.get('host') || hostname;
 }
 
-async function readVersion(pool: pg.Pool): Promise<number> {
-  const { rows } = await pool.query("SELECT current_setting('server_version_num')::int AS version");
-  const version = Number(rows[0]?.version);
-  if (version < 140_000) {
-    throw new PurgeError(
-      'DATABASE_VERSION',
-      `PostgreSQL ${Math.floor(version / 10_000)} is too old.`,
-    );
-  }
-  return version;
+function refuseOld({ version }: RoleSettings): void {
+  if (version >= 140_000) return;
+  throw new PurgeError(
+    'DATABASE_VERSION',
+    `PostgreSQL ${Math.floor(version / 10_000)} is too old.`,
+  );
 }
 
 /** Row counts are bigint; every figure of ours stays far below 2^53. */
@@ -186,14 +227,16 @@ function typeParser(oid: number, format?: string): unknown {
   return pg.types.getTypeParser(oid, format as 'text');
 }
 
-/** Runs `work` in one transaction on one connection; `begin` says of which kind. */
+/**
+ * Runs `work` in one transaction on one connection, however long it takes; `begin` says of which kind.
+ */
 export async function inTransaction<Result>(
   pool: pg.Pool,
   begin: string,
   work: (client: pg.PoolClient) => Promise<Result>,
 ): Promise<Result> {
   return withConnection(pool, async (client) => {
-    await client.query(begin);
+    await client.query(`${begin};\n${NO_TIME_LIMIT}`);
     const result = await work(client);
     await client.query('COMMIT');
     return result;

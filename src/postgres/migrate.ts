@@ -1,5 +1,5 @@
 import { PurgeError } from '../domain/errors.ts';
-import { type Database, inTransaction } from './database.ts';
+import { type Database, inTransaction, READ_COMMITTED } from './database.ts';
 import { sql0001 } from './migrations/0001-ledger.ts';
 import { sql0002 } from './migrations/0002-remembered-parents.ts';
 import { sql0003 } from './migrations/0003-tenant-tree.ts';
@@ -38,7 +38,7 @@ const MIGRATION_LOCK = '1953525092, 0';
 export async function migrateLedger(database: Database): Promise<void> {
   if ((await ledgerVersion(database)) === LEDGER_VERSION) return;
   try {
-    await inTransaction(database.pool, 'BEGIN', async (client) => {
+    await inTransaction(database.pool, READ_COMMITTED, async (client) => {
       await client.query(`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`);
       // IF NOT EXISTS would want CREATE on the database even where an administrator made the schema.
       const { rows: schemas } = await client.query(

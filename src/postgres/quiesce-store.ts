@@ -4,7 +4,7 @@ import type { PurgeId, TenantId } from '../domain/ids.ts';
 import type { Plan } from '../domain/plan.ts';
 import type { Writer } from '../domain/quiesce.ts';
 import type { Fence } from '../domain/records.ts';
-import { type Database, withConnection } from './database.ts';
+import { type Database, READ_COMMITTED, withConnection } from './database.ts';
 import { type Mark, type Marking, setMark, tenantRow, tenantTable } from './quiesce-mark.ts';
 import { readWriters } from './quiesce-writers.ts';
 import { archivingChange, type ChangedRow } from './rows/archive-change.ts';
@@ -65,7 +65,7 @@ export class QuiesceStore {
     { limits, archive }: { readonly limits: BatchLimits; readonly archive: OpenBatchSink | null },
   ): Promise<MarkResult> {
     return withConnection(this.#pool, async (client) => {
-      await client.query(['BEGIN', enterBatch(fence, limits)].join(';\n'));
+      await client.query([READ_COMMITTED, enterBatch(fence, limits)].join(';\n'));
       const { rows } = await client.query(
         `select from tenant_purge.quiesced where purge_id = ${literal(fence.purgeId)}`,
       );

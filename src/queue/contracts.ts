@@ -3,7 +3,8 @@ import { asPurgeId, isUuid, type PurgeId } from '../domain/ids.ts';
 
 /**
  * A job carries only the purge's id. Whatever else it needs stands in the ledger: a job's data can
- * be edited while it runs, so the tenant is never taken from there.
+ * be edited while it runs, so the tenant is never taken from there, nor the purge where the job's own
+ * id names it.
  */
 export const jobDataSchema = z.strictObject({
   v: z.literal(1),
@@ -13,6 +14,12 @@ export type JobData = { readonly v: 1; readonly purgeId: PurgeId };
 
 /** Id of a purge's n-th job. An id that ever existed is silently ignored by the queue. */
 export const jobIdOf = (purgeId: PurgeId, jobNumber: number): string => `${purgeId}.${jobNumber}`;
+
+/** The purge of a job, by the job's id; null for an id that this program did not give. */
+export function purgeIdOf(jobId: string): PurgeId | null {
+  const purgeId = jobId.split('.')[0] ?? '';
+  return isUuid(purgeId) ? asPurgeId(purgeId) : null;
+}
 
 /** The n of a purge's n-th job; null for an id that this program did not give. */
 export function jobNumberOf(jobId: string, purgeId: PurgeId): number | null {

@@ -16,6 +16,8 @@ export class JobDisplay {
   #latest: Progress | null = null;
   #sentAt = performance.now();
   #inFlight = false;
+  /** Something came while a write was in flight. */
+  #isDue = false;
 
   constructor(job: Job<JobData>) {
     this.#job = job;
@@ -31,9 +33,14 @@ export class JobDisplay {
     if (performance.now() - this.#sentAt >= EVERY_MS) this.#send();
   }
 
-  /** The last figures and lines, also of a purge too short for any before. */
+  /**
+   * The last figures and lines, also of a purge too short for any before. One that has lost its purge
+   * leaves the figures to the holder.
+   */
   close(outcome: Outcome): void {
-    this.milestone(`Run ended: ${outcome.kind}`);
+    const fence = this.#latest === null ? '' : ` (fence ${this.#latest.fence})`;
+    this.milestone(`Run ended: ${outcome.kind}${fence}`);
+    if (outcome.kind === 'superseded') this.#latest = null;
     if (outcome.kind === 'completed' && this.#latest !== null) {
       this.#latest = { ...this.#latest, progress: 100, stage: 'seal', level: null, etaSec: 0 };
     }
@@ -41,6 +48,7 @@ export class JobDisplay {
   }
 
   #send(): void {
+    this.#isDue = this.#inFlight;
     if (this.#inFlight) return;
     const writes: Promise<unknown>[] = [];
     if (this.#latest !== null) writes.push(this.#job.updateProgress({ ...this.#latest }));
@@ -50,6 +58,7 @@ export class JobDisplay {
     this.#sentAt = performance.now();
     void Promise.allSettled(writes).then(() => {
       this.#inFlight = false;
+      if (this.#isDue) this.#send();
     });
   }
 }

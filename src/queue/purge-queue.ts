@@ -17,6 +17,12 @@ export interface QueueAddress {
   readonly prefix: string;
 }
 
+/**
+ * What came of ringing for a job: it was `woken`, it is in line anyway (`awake`), there is none. A
+ * `busy` one is in a worker's hands, and may be put off by what that worker saw before.
+ */
+export type Ring = 'woken' | 'awake' | 'busy' | 'no-job';
+
 /** What the queue does with a purge's job. */
 export type JobPlace = 'waiting' | 'active' | 'delayed' | 'parked' | 'none';
 
@@ -25,6 +31,7 @@ const CHUNK = 1_000;
 /** A paused flag is asked before every batch; while Redis is away, the last answer stands. */
 const PAUSED_ANSWER_MAX_MS = 250;
 /** A job goes from active to delayed within milliseconds of its purge. */
+const RING_TRIES_MAX = 3;
 const WAKE_EVERY_MS = 50;
 const WAKE_TRIES_MAX = 40;
 /** Operators' commands do not hang on a Redis that is away: the ledger already holds them. */
@@ -85,16 +92,29 @@ export class PurgeQueue {
     }
   }
 
-  /** Rings the bell for a delayed or parked job; false when it has no job to ring for. */
-  async promote(purge: Pick<PurgeRecord, 'id' | 'jobNumber'>): Promise<boolean> {
+  /** Rings the bell for a delayed or parked job. */
+  async promote(purge: Pick<PurgeRecord, 'id' | 'jobNumber'>): Promise<Ring> {
     const job = await this.bull.getJob(jobIdOf(purge.id, purge.jobNumber));
-    if (job === undefined) return false;
-    try {
-      await job.promote();
-      return true;
-    } catch {
-      // Not delayed any more: it is waiting or active, so the bell has rung.
-      return ['waiting', 'active', 'prioritized'].includes(await job.getState());
+    if (job === undefined) return 'no-job';
+    for (let tries = 1; ; tries += 1) {
+      try {
+        await job.promote();
+        return 'woken';
+      } catch (error) {
+        switch (await job.getState()) {
+          case 'waiting':
+          case 'prioritized':
+            return 'awake';
+          case 'active':
+            return 'busy';
+          // It was put off between the two looks; or Redis did not take the first.
+          case 'delayed':
+            if (tries >= RING_TRIES_MAX) throw error;
+            break;
+          default:
+            return 'no-job';
+        }
+      }
     }
   }
 
@@ -148,12 +168,19 @@ export class PurgeQueue {
     await bounded(this.bull.resume(), COMMAND_MAX_MS, 'the queue could not be resumed');
   }
 
-  /** Also true for a bare `queue.pause()` from any script, which the ledger does not know of. */
+  /**
+   * Also true for a bare `queue.pause()` from any script, which the ledger does not know of. While Redis
+   * does not answer, or only with an error (BUSY, LOADING, MASTERDOWN), the last answer stands: that is
+   * no fault of the purge that asks.
+   */
   async isPaused(): Promise<boolean> {
-    const answer = this.bull.isPaused().then((paused) => {
-      this.#lastPaused = paused;
-      return paused;
-    });
+    const answer = this.bull.isPaused().then(
+      (paused) => {
+        this.#lastPaused = paused;
+        return paused;
+      },
+      () => this.#lastPaused,
+    );
     return orAfter(answer, PAUSED_ANSWER_MAX_MS, () => this.#lastPaused);
   }
 

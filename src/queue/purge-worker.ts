@@ -3,7 +3,7 @@ import { asWorkerId, type PurgeId } from '../domain/ids.ts';
 import type { Outcome } from '../domain/outcome.ts';
 import type { EngineLog, RunControl } from '../engine/parts.ts';
 import { redisTls } from '../redis/tls.ts';
-import { type JobData, jobDataSchema, jobNumberOf } from './contracts.ts';
+import { type JobData, jobDataSchema, jobNumberOf, purgeIdOf } from './contracts.ts';
 import { givesWay, type TakenSlot } from './give-way.ts';
 import { JobDisplay } from './job-display.ts';
 import { applyOutcome } from './outcome-verbs.ts';
@@ -106,8 +106,20 @@ async function processJob(
   };
   const outcome = await runJob(options, job, control);
   display.close(outcome);
-  if (outcome.kind === 'paused') options.confirmParked(job.data.purgeId);
+  const purgeId = purgeOf(job);
+  if (outcome.kind === 'paused' && purgeId !== null) options.confirmParked(purgeId);
   return applyOutcome(job, token, outcome);
+}
+
+/**
+ * By the job's id, which cannot be edited: data that names another purge would take that one from its
+ * holder and leave this one without a job. Null: not a job of this program.
+ */
+function purgeOf(job: Job<JobData>): PurgeId | null {
+  const named = purgeIdOf(job.id ?? '');
+  if (named !== null) return named;
+  const data = jobDataSchema.safeParse(job.data);
+  return data.success ? data.data.purgeId : null;
 }
 
 async function runJob(
@@ -115,11 +127,10 @@ async function runJob(
   job: Job<JobData>,
   control: RunControl,
 ): Promise<Outcome> {
-  const data = jobDataSchema.safeParse(job.data);
-  if (!data.success) {
+  const purgeId = purgeOf(job);
+  if (purgeId === null) {
     return { kind: 'superseded', reason: 'not a job of this program: its data has another form' };
   }
-  const { purgeId } = data.data;
   try {
     if (await isReplaced(options, job, purgeId)) {
       return { kind: 'superseded', reason: `a later job carries purge ${purgeId}` };
@@ -136,7 +147,8 @@ async function runJob(
 
 /**
  * Two reconcilers side by side, the lock of one lost, may each replace a job that the other was about
- * to add: the later one carries the purge, and the earlier would only take it out of its hands.
+ * to add: the later one carries the purge, and the earlier would only take it out of its hands. A number
+ * that was taken by one who died before its job was added replaces nothing.
  */
 async function isReplaced(
   options: PurgeWorkerOptions,
@@ -145,7 +157,8 @@ async function isReplaced(
 ): Promise<boolean> {
   const number = jobNumberOf(job.id ?? '', purgeId);
   const current = await options.currentJobNumber(purgeId);
-  return number !== null && current !== null && number < current;
+  if (number === null || current === null || number >= current) return false;
+  return (await options.queue.place({ id: purgeId, jobNumber: current })) !== 'none';
 }
 
 /** Who has this process's slots, and who has to give one back. */

@@ -3,7 +3,7 @@ import type { PurgeRecord } from '../domain/records.ts';
 import { type CommandParts, isPending, settleIfDead } from './commands.ts';
 import { PARK_MS } from './contracts.ts';
 import type { PurgeQueue } from './purge-queue.ts';
-import { addAgain, releaseQueue, ringBell } from './tell-queue.ts';
+import { addAgain, releaseQueue, ringBells } from './tell-queue.ts';
 
 export interface ReconcileReport {
   /** False when another reconciler was at work: nothing was done. */
@@ -65,10 +65,10 @@ export async function reconcile(
 ): Promise<ReconcileReport> {
   const report = await parts.exclusively(async () => {
     const fleet = await reconcileFleet(parts);
-    const rung = await ringBells(parts);
-    const live = (await parts.purges.select({ kind: 'live' })).filter(
-      (purge) => options.young || Date.now() - purge.createdAt.getTime() > YOUNG_MS,
-    );
+    const rung = await ringDueBells(parts);
+    const live = (
+      await parts.purges.select({ kind: 'live' }, { ageMinMs: options.young ? 0 : YOUNG_MS })
+    ).filter(isDrivenByJob);
     const done: PurgeRepair[] = [...rung];
     for (let start = 0; start < live.length; start += CHUNK) {
       const chunk = live.slice(start, start + CHUNK);
@@ -106,15 +106,17 @@ async function reconcileFleet(
   return { pauseReapplied, queueReleased };
 }
 
+/** A restore runs in a command's process: the purge that it undoes wants no job. */
+const isDrivenByJob = ({ status }: PurgeRecord): boolean => status !== 'restoring';
+
 /** Commands that the queue has not been told of. */
-async function ringBells(parts: ReconcileParts): Promise<PurgeRepair[]> {
+async function ringDueBells(parts: ReconcileParts): Promise<PurgeRepair[]> {
   const due = await parts.commands.bellsDue(BELLS_MAX);
+  const told: PurgeRecord[] = [];
   for (let start = 0; start < due.length; start += CHUNK) {
-    const chunk = due.slice(start, start + CHUNK);
-    await Promise.all(chunk.map((purge) => ringBell(parts, purge)));
-    await parts.commands.bellsRung(chunk);
+    told.push(...(await ringBells(parts, due.slice(start, start + CHUNK))));
   }
-  return due.map((purge) => repaired(purge, 'promoted'));
+  return told.map((purge) => repaired(purge, 'promoted'));
 }
 
 async function repair(parts: ReconcileParts, purge: PurgeRecord): Promise<PurgeRepair | null> {
@@ -132,14 +134,15 @@ async function repair(parts: ReconcileParts, purge: PurgeRecord): Promise<PurgeR
     await parts.queue.renewPark(purge);
     return null;
   }
-  if (purge.status === 'queued' && place === 'parked') {
+  // Put off for a year by a worker that saw it paused; meanwhile it was resumed, and perhaps more.
+  if (place === 'parked' && !(await isDriven(parts, purge))) {
     await parts.queue.promote(purge);
     return repaired(purge, 'promoted');
   }
   return null;
 }
 
-/** Its job is lost, but its worker is not: a new job would only take the purge out of its hands. */
+/** Its job is lost or parked, but its worker is not: a new job would only take the purge out of its hands. */
 async function isDriven(parts: ReconcileParts, purge: PurgeRecord): Promise<boolean> {
   if (purge.status !== 'running') return false;
   const sign = await parts.purges.lastSignOfLife(purge.id);

@@ -2,7 +2,7 @@ import type { PurgeRecord } from '../domain/records.ts';
 import type { EngineLog } from '../engine/parts.ts';
 import type { CommandName, CommandResult, CommandStore } from '../postgres/ledger/commands.ts';
 import type { PurgeStore } from '../postgres/ledger/purges.ts';
-import type { PurgeQueue } from './purge-queue.ts';
+import type { PurgeQueue, Ring } from './purge-queue.ts';
 
 /** The part of the queue that a command needs; it may turn out to be away. */
 export type CommandQueue = Pick<PurgeQueue, 'add' | 'promote' | 'pause' | 'resume'>;
@@ -63,10 +63,29 @@ async function tell(
       effect === 'changed' && levelStop === null && rings(purge.status),
   );
   for (let start = 0; start < changed.length && !abandoned.aborted; start += CHUNK) {
-    const purges = changed.slice(start, start + CHUNK).map(({ purge }) => purge);
-    await Promise.all(purges.map((purge) => ringBell(parts, purge)));
-    await parts.commands.bellsRung(purges);
+    await ringBells(
+      parts,
+      changed.slice(start, start + CHUNK).map(({ purge }) => purge),
+    );
   }
+}
+
+/**
+ * Wakes the jobs of these purges, side by side. A bell whose job was in a worker's hands stays due: that
+ * worker may have seen the purge before the command, and put the job off for a year.
+ * @returns those whose job was told, or added
+ */
+export async function ringBells(
+  parts: Pick<TellParts, 'commands' | 'purges' | 'queue'>,
+  purges: readonly PurgeRecord[],
+): Promise<PurgeRecord[]> {
+  const rings = await Promise.all(
+    purges.map(async (purge) => ({ purge, ring: await ringBell(parts, purge) })),
+  );
+  await parts.commands.bellsRung(
+    rings.filter(({ ring }) => ring !== 'busy').map(({ purge }) => purge),
+  );
+  return rings.filter(({ ring }) => ring === 'woken' || ring === 'awake').map(({ purge }) => purge);
 }
 
 /** Ends the pause of the queue that belongs to a stop of the fleet which is over. */
@@ -79,13 +98,14 @@ const rings = (status: PurgeRecord['status']): boolean =>
   status === 'queued' || status === 'cancelled';
 
 /** A resumed or cancelled purge's parked job comes back to be run, or to end. */
-export async function ringBell(
+async function ringBell(
   parts: Pick<TellParts, 'purges' | 'queue'>,
   purge: PurgeRecord,
-): Promise<void> {
-  if (await parts.queue.promote(purge)) return;
+): Promise<Ring> {
+  const ring = await parts.queue.promote(purge);
   // An ended purge needs no new job.
-  if (purge.status === 'queued') await addAgain(parts, purge);
+  if (ring !== 'no-job' || purge.status !== 'queued') return ring;
+  return (await addAgain(parts, purge)) ? 'woken' : 'no-job';
 }
 
 /**

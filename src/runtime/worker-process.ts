@@ -6,6 +6,7 @@ import type { SweptPurge } from '../postgres/ledger/sweeps.ts';
 import { runCommand } from '../queue/commands.ts';
 import { startPurgeWorker } from '../queue/purge-worker.ts';
 import { reconcile } from '../queue/reconcile.ts';
+import { ringBells } from '../queue/tell-queue.ts';
 import { type Actor, engineParts, processIdentity, queueAddress } from './compose.ts';
 
 export interface RunningWorker {
@@ -22,6 +23,8 @@ export interface RunningWorker {
 const SEALED_AT_ONCE = 100;
 const CONFIRM_EVERY_MS = 50;
 const CONFIRM_TRIES_MAX = 40;
+/** By a clock that is so wrong a job that was put off for a year may be due. */
+const CLOCK_AHEAD_MAX_MS = 24 * 3_600_000;
 /** Jobs woken side by side. */
 const WAKE_CHUNK = 100;
 
@@ -40,6 +43,14 @@ export function startWorker(actor: Actor, failpoint?: Failpoint): RunningWorker 
     runPurge: (purgeId, control) => runPurge(parts, purgeId, control),
     currentJobNumber: async (purgeId) => (await actor.purges.find(purgeId))?.jobNumber ?? null,
     resumePromoted: async (purgeId) => {
+      const aheadMs = await actor.purges.clockAheadMs();
+      if (aheadMs > CLOCK_AHEAD_MAX_MS) {
+        log.error(
+          { purgeId, aheadMs },
+          "this host's clock is far ahead of PostgreSQL's: a paused purge came back by itself, and stays paused",
+        );
+        return;
+      }
       await runCommand(actor.reconcile, 'resume', {
         selection: { kind: 'purge', id: purgeId },
         fleet: false,
@@ -112,13 +123,19 @@ export function startReconciling(
   };
 }
 
+/**
+ * Books that the job is among the delayed ones. Where a command came while it was on its way there, the
+ * queue could not be told: it is now.
+ */
 async function confirmParked(actor: Actor, purgeId: PurgeId): Promise<void> {
   for (let tries = 1; tries <= CONFIRM_TRIES_MAX; tries += 1) {
     await new Promise((resolve) => setTimeout(resolve, CONFIRM_EVERY_MS));
     const purge = await actor.purges.find(purgeId);
-    if (purge === null || purge.status !== 'paused') return;
-    if ((await actor.queue.place(purge)) !== 'parked') continue;
-    await actor.purges.markParked(purgeId);
+    const place = purge === null ? 'none' : await actor.queue.place(purge);
+    if (place === 'active') continue;
+    if (purge === null || place !== 'parked') return;
+    if (purge.status === 'paused') await actor.purges.markParked(purgeId);
+    else await ringBells(actor, [purge]);
     return;
   }
 }

@@ -75,6 +75,7 @@ describe('the board', () => {
       expect(Object.keys(job.progress).sort()).toEqual(
         [
           'etaSec',
+          'fence',
           'level',
           'progress',
           'rowsDeleted',

@@ -171,3 +171,45 @@ describe('What a command is asked for', () => {
     expect(stdout).toMatch(/held by elsewhere:1:0 since .*; no batch of it is in flight/);
   });
 });
+
+describe('While rows are being put back', () => {
+  it('pause --all and resume --all say what they did, and that the restore goes on', async () => {
+    await runInProcess(tenantPurge('cancel', '--all'), { env });
+    await rowsOf(`update tenant_purge.purge set status = 'restoring' where tenant_id = 'a'`);
+    const paused = await runInProcess(tenantPurge('pause', '--all'), { env });
+    expect(paused).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(paused.stdout).toMatch(/^The fleet is paused: no batch runs/);
+    expect(paused.stdout).toMatch(/restoring: .*\n {2}purge .*\n {2}its rows are being put back/);
+    const resumed = await runForJson(tenantPurge('resume', '--all'), { env });
+    expect(resumed).toMatchObject({ exitCode: 0, document: { fleet: { stopped: false } } });
+    // Nothing else is meant by it: a cancel finds nothing that it could end.
+    const cancelled = await runForJson(tenantPurge('cancel', '--all'), { env });
+    expect(cancelled).toMatchObject({
+      exitCode: 3,
+      document: { error: { code: 'STATUS_CONFLICT' } },
+    });
+  });
+});
+
+describe('A PostgreSQL that takes no writes', () => {
+  it('is named with what to do, by every command that stops or tunes', async () => {
+    await rowsOf(`alter database ${database.name} set default_transaction_read_only = on`);
+    for (const command of [
+      ['pause', '--all'],
+      ['cancel', 'a'],
+      ['tune', '--all', '--clear'],
+    ]) {
+      const { exitCode, document } = await runForJson(tenantPurge(...command), { env });
+      expect(exitCode, command.join(' ')).toBe(2);
+      expect(document).toMatchObject({
+        error: {
+          code: 'DATABASE_REFUSED',
+          message: expect.stringContaining('read-only transaction'),
+          remedy: expect.stringContaining('primary'),
+        },
+      });
+    }
+    const shown = await runInProcess(tenantPurge('status'), { env });
+    expect(shown.exitCode, shown.stderr).toBe(0);
+  });
+});

@@ -14,9 +14,9 @@ import { PurgeStore } from '../../../src/postgres/ledger/purges.ts';
 import { ledgerVersion, migrateLedger } from '../../../src/postgres/migrate.ts';
 import { readPlan } from '../../../src/postgres/read-plan.ts';
 import { RowReader } from '../../../src/postgres/rows/row-reader.ts';
-import { privilegeError } from '../../../src/postgres/sqlstate.ts';
+import { statementFailure } from '../../../src/postgres/statement-failure.ts';
 import type { CommandParts } from '../../../src/queue/commands.ts';
-import { PurgeQueue } from '../../../src/queue/purge-queue.ts';
+import { PurgeQueue, type Ring } from '../../../src/queue/purge-queue.ts';
 import type { CommandQueue } from '../../../src/queue/tell-queue.ts';
 import { connectRedis } from '../../../src/redis/connect.ts';
 import { queueAddress, rulesOf } from '../../../src/runtime/compose.ts';
@@ -78,7 +78,7 @@ export async function withLedgerDesk<Result>(
       },
     });
   } catch (error) {
-    throw privilegeError(error);
+    throw statementFailure(error);
   } finally {
     await queue.close();
     await database.close();
@@ -107,7 +107,7 @@ class QueueWhenAsked implements CommandQueue {
     return (await this.#queue()).add(...purges);
   }
 
-  async promote(...purge: Parameters<PurgeQueue['promote']>): Promise<boolean> {
+  async promote(...purge: Parameters<PurgeQueue['promote']>): Promise<Ring> {
     return (await this.#queue()).promote(...purge);
   }
 

@@ -188,7 +188,11 @@ interface Done {
 function answer(name: CommandName, target: Target | null, done: Done): Answer {
   const { results, purges, stops, control } = done;
   const pending = purges.filter((purge) => isPending(purge) || stops.has(purge.id)).length;
-  const error = errorOf(name, { ...done, pending });
+  const error = errorOf(name, {
+    ...done,
+    pending,
+    turnsFleet: target === null && name !== 'cancel',
+  });
   const document = {
     command: name,
     campaignId: target?.kind === 'campaign' ? target.campaign.id : null,
@@ -221,10 +225,15 @@ function answer(name: CommandName, target: Target | null, done: Done): Answer {
 
 type Counted = Done & { readonly pending: number };
 
-function errorOf(name: CommandName, done: Counted): PurgeError | null {
+function errorOf(
+  name: CommandName,
+  done: Counted & { readonly turnsFleet: boolean },
+): PurgeError | null {
   const conflicts = done.results.filter(({ effect }) => effect === 'conflict');
-  // In a campaign the purges that have ended are no conflict as long as others could be changed.
-  if (done.results.length > 0 && conflicts.length === done.results.length) {
+  // In a campaign the purges that have ended are no conflict as long as others could be changed; the
+  // fleet is stopped or released whatever its purges are.
+  const isConflict = done.results.length > 0 && conflicts.length === done.results.length;
+  if (isConflict && !done.turnsFleet) {
     return conflict(name, conflicts);
   }
   if (!done.drained) {
@@ -294,6 +303,9 @@ function describePurge(
   const who = `${status}: ${purge.tenantLabel} (${purge.tenantId})\n  purge ${purge.id}`;
   const gone = `${plural(purge.rowsDeleted, 'row')} and ${plural(purge.redisKeysDeleted, 'Redis key')} gone`;
   const pending = stops.get(purge.id);
+  if (purge.status === 'restoring') {
+    return `${who}\n  its rows are being put back, which goes on; to stop that: tenant-purge pause ${purge.id}`;
+  }
   if (pending !== undefined) {
     return [who, ...describePending(pending, lockMs), `${gone} so far`].join('\n  ');
   }

@@ -5,6 +5,7 @@ import { stepKey } from '../../postgres/rows/step-key.ts';
 import { readFault } from '../../postgres/sqlstate.ts';
 import { runStep } from '../batch-loop.ts';
 import { emptyComponent } from '../component.ts';
+import { atTable } from '../fault-place.ts';
 import type { Run } from '../parts.ts';
 import type { ProgressMeter } from '../progress.ts';
 import { meansReference, withBackOff } from '../retry.ts';
@@ -94,9 +95,11 @@ async function deleteLevel(
     const steps = open.filter((step) => (step.kind === 'clear') === clears);
     await sideBySide(steps, run.parts.limits.connections, (step) => {
       const checkpoint = saved.get(stepKey(step)) ?? null;
-      return step.kind === 'component'
-        ? emptyComponent({ run, level, step, meter }, checkpoint)
-        : runStep({ run, level, step, meter }, checkpoint);
+      return atTable(step.table, () =>
+        step.kind === 'component'
+          ? emptyComponent({ run, level, step, meter }, checkpoint)
+          : runStep({ run, level, step, meter }, checkpoint),
+      );
     });
   }
 }

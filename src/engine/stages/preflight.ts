@@ -21,12 +21,26 @@ export async function preflight(
 ): Promise<Plan> {
   await parts.identity.check(campaign);
   refuseKept(parts.keep, purge, campaign);
-  const plan = await planAsApproved(parts, campaign);
-  if (plan.fingerprint === campaign.planFingerprint) {
-    const goesByBatches = purge.rowsTotal > parts.limits.smallPurgeRows;
-    if (goesByBatches && isUntouched(purge)) await refuseStrangers(parts, plan, purge);
-    return plan;
-  }
+  const plan = await planAsApproved(parts, purge, campaign);
+  const goesByBatches = purge.rowsTotal > parts.limits.smallPurgeRows;
+  if (goesByBatches && isUntouched(purge)) await refuseStrangers(parts, plan, purge);
+  return plan;
+}
+
+/**
+ * The plan of the live catalogue, which is the approved one. One that is a second old refuses nothing:
+ * the schema may have come back to what was approved.
+ * @throws PurgeError DRIFT with every difference
+ */
+export async function planAsApproved(
+  parts: EngineParts,
+  purge: PurgeRecord,
+  campaign: CampaignRecord,
+): Promise<Plan> {
+  const isApproved = (plan: Plan): boolean => plan.fingerprint === campaign.planFingerprint;
+  const recent = await parts.livePlan.current();
+  const plan = isApproved(recent) ? recent : await parts.livePlan.afresh();
+  if (isApproved(plan)) return plan;
   const approved = await parts.campaigns.plan(campaign.planFingerprint);
   const difference = explainDrift(approved.facts, plan.facts);
   throw new PurgeError(
@@ -34,12 +48,6 @@ export async function preflight(
     `Purge ${purge.id}: the schema is not the one that was approved.\n${difference.join('\n')}`,
     { details: { approved: campaign.planFingerprint, live: plan.fingerprint, difference } },
   );
-}
-
-/** One that is a second old refuses nothing: the schema may have come back to what was approved. */
-async function planAsApproved(parts: EngineParts, campaign: CampaignRecord): Promise<Plan> {
-  const plan = await parts.livePlan.current();
-  return plan.fingerprint === campaign.planFingerprint ? plan : parts.livePlan.afresh();
 }
 
 const isUntouched = (purge: PurgeRecord): boolean =>

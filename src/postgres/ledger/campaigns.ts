@@ -6,6 +6,7 @@ import type { Plan } from '../../domain/plan.ts';
 import { LIVE_STATUSES } from '../../domain/purge.ts';
 import type { CampaignRecord } from '../../domain/records.ts';
 import type { Database } from '../database.ts';
+import { readFault } from '../sqlstate.ts';
 import { appendEvent } from './events.ts';
 import { toCampaignRecord } from './rows.ts';
 
@@ -111,9 +112,12 @@ export class CampaignStore {
       });
     } catch (error) {
       if ((error as { constraint?: unknown }).constraint !== 'purge_live') throw error;
-      throw new PurgeError('TENANT_BUSY', 'A tenant of the list got a live purge meanwhile.', {
-        cause: error,
-      });
+      const tenantId = busyTenantOf(error, request.plan.tenant.table);
+      throw new PurgeError(
+        'TENANT_BUSY',
+        `${tenantId === null ? 'A tenant of the list' : `Tenant ${tenantId}`} got a live purge meanwhile; nothing was enqueued.`,
+        { cause: error, details: tenantId === null ? {} : { tenantId } },
+      );
     }
   }
 
@@ -203,4 +207,11 @@ export class CampaignStore {
       label: row.tenant_label,
     }));
   }
+}
+
+/** The server names the key that is there twice. */
+function busyTenantOf(error: unknown, tenantTable: string): string | null {
+  const key = readFault(error).key ?? '';
+  const before = `(tenant_table, tenant_id) = (${tenantTable}, `;
+  return key.startsWith(before) ? key.slice(before.length, -1) : null;
 }

@@ -32,12 +32,16 @@ const ROW_WAIT_MS = 10_000;
 const DEADLOCK_TRIES_MAX = 3;
 /** Advisory locks one transaction takes; the server has room for some thousands in all. */
 const LOCKS_AT_ONCE = 64;
+/** A statement of the ledger that gets no answer for a minute is given up; a wait asks again before. */
+const LOCK_WAIT_SLICE_MS = 30_000;
 
 export class CommandStore {
   readonly #ledger: Kysely<LedgerTables>;
+  readonly #lockWaitSliceMs: number;
 
-  constructor(database: Database) {
+  constructor(database: Database, lockWaitSliceMs = LOCK_WAIT_SLICE_MS) {
     this.#ledger = database.ledger;
+    this.#lockWaitSliceMs = lockWaitSliceMs;
   }
 
   /**
@@ -77,19 +81,18 @@ export class CommandStore {
   ): Promise<CommandResult[] | null> {
     const deadline = performance.now() + limitMs;
     try {
-      if (purges === 'fleet') return await this.#drainFleet(request, limitMs);
+      if (purges === 'fleet') return await this.#drainFleet(request, deadline);
       // In one order, so that two commands never wait for each other.
       const ids = purges.map(({ id }) => id).toSorted();
       if (purges.some(({ stage }) => stage === 'redis')) {
-        await this.#transaction((trx) => lockPipelines().execute(trx), limitMs);
+        await this.#locked((trx) => lockPipelines().execute(trx), deadline);
       }
       for (let start = 0; start < ids.length; start += LOCKS_AT_ONCE) {
-        const leftMs = Math.max(1, deadline - performance.now());
-        await this.#transaction(async (trx) => {
+        await this.#locked(async (trx) => {
           for (const id of ids.slice(start, start + LOCKS_AT_ONCE)) {
             await lockPurge(id).execute(trx);
           }
-        }, leftMs);
+        }, deadline);
       }
       return [];
     } catch (error) {
@@ -98,8 +101,8 @@ export class CommandStore {
     }
   }
 
-  async #drainFleet(request: CommandRequest, limitMs: number): Promise<CommandResult[]> {
-    return this.#transaction(async (trx) => {
+  async #drainFleet(request: CommandRequest, deadline: number): Promise<CommandResult[]> {
+    return this.#locked(async (trx) => {
       await lockPipelines().execute(trx);
       await lockFleet().execute(trx);
       const { rows } = await sql<{ stopped: boolean }>`
@@ -112,7 +115,7 @@ export class CommandStore {
         onlyRunning: true,
       });
       return late.filter(({ effect }) => effect === 'changed');
-    }, limitMs);
+    }, deadline);
   }
 
   async readControl(): Promise<FleetControl> {
@@ -203,6 +206,25 @@ export class CommandStore {
       });
       return toPurgeRecord(row);
     });
+  }
+
+  /**
+   * A transaction that waits for locks until the deadline, in slices.
+   * @throws PurgeError TIMED_OUT
+   */
+  async #locked<Result>(
+    work: (trx: LedgerTransaction) => Promise<Result>,
+    deadline: number,
+  ): Promise<Result> {
+    for (;;) {
+      const leftMs = Math.max(1, deadline - performance.now());
+      try {
+        return await this.#transaction(work, Math.min(leftMs, this.#lockWaitSliceMs));
+      } catch (error) {
+        const isSlice = error instanceof PurgeError && error.code === 'TIMED_OUT';
+        if (!isSlice || performance.now() >= deadline) throw error;
+      }
+    }
   }
 
   /** One short transaction; again where it met another's locks in the wrong order. */

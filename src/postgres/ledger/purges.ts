@@ -201,11 +201,21 @@ export class PurgeStore {
     return row === undefined ? null : toPurgeRecord(row);
   }
 
-  /** Oldest first. `tenant` takes the tenant's purges of all campaigns. */
-  async select(selection: PurgeSelection): Promise<PurgeRecord[]> {
-    const rows = await narrow(
+  /**
+   * Oldest first. `tenant` takes the tenant's purges of all campaigns.
+   * @param options.ageMinMs only those made so long ago, by the server's clock
+   */
+  async select(
+    selection: PurgeSelection,
+    { ageMinMs = 0 }: { readonly ageMinMs?: number } = {},
+  ): Promise<PurgeRecord[]> {
+    const found = narrow(
       this.#ledger.selectFrom('tenant_purge.purge').selectAll().select(LIVE_ROWS_DELETED),
       selection,
+    );
+    const rows = await (ageMinMs === 0
+      ? found
+      : found.where(sql<boolean>`created_at <= clock_timestamp() - ${ageMinMs} * interval '1 ms'`)
     )
       .orderBy('created_at')
       .orderBy('id')
@@ -287,6 +297,15 @@ export class PurgeStore {
       this.#ledger,
     );
     return rows[0]?.progressed === true;
+  }
+
+  /** How far this host's clock is ahead of the server's; negative: behind. */
+  async clockAheadMs(): Promise<number> {
+    const { rows } = await sql<{ now_ms: number }>`
+      select (extract(epoch from clock_timestamp()) * 1000)::float8 as now_ms`.execute(
+      this.#ledger,
+    );
+    return Date.now() - Number(rows[0]?.now_ms);
   }
 
   /** Time of the last sign of life of the holder: its claim, its last batch, or that it holds. */

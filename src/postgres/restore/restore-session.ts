@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { COPY_SETTINGS } from '../../domain/archive.ts';
 import type { RestoreHold } from '../../domain/restore.ts';
-import { type Database, withConnection } from '../database.ts';
+import { type Database, READ_COMMITTED, withConnection } from '../database.ts';
 import type { BatchLimits } from '../rows/batch-bookkeeping.ts';
 import { literal } from '../rows/row-predicate.ts';
 
@@ -59,11 +59,13 @@ export class RestoreSessions {
     beforeCommit: () => Promise<void> = () => Promise.resolve(),
   ): Promise<Result> {
     const { lockTimeoutMs, statementTimeoutMs } = this.#limits;
+    // A process that was frozen while rows stream to it holds no lock for longer than an idle one.
+    const settings = { ...this.#settings, tcp_user_timeout: String(IDLE_IN_TRANSACTION_MS) };
     const enter = `select tenant_purge.enter_restore(${literal(hold.purgeId)}, ${hold.epoch},
       ${lockTimeoutMs}, ${statementTimeoutMs}, ${IDLE_IN_TRANSACTION_MS},
-      ${literal(JSON.stringify(this.#settings))})`;
+      ${literal(JSON.stringify(settings))})`;
     return withConnection(this.#pool, async (client) => {
-      await client.query(`begin;\n${enter}`);
+      await client.query(`${READ_COMMITTED};\n${enter}`);
       const result = await work(new Session(client));
       await beforeCommit();
       await client.query('commit');

@@ -29,10 +29,15 @@ export interface LedgerEntry {
  */
 const IDLE_IN_TRANSACTION_MS = 10_000;
 
-/** First statement of every transaction: locks, fence, and whether a stop was asked for. */
+/**
+ * First statement of every transaction: locks, fence, and whether a stop was asked for. A worker that
+ * freezes, or whose machine dies, while rows stream to it leaves the server waiting to send, where
+ * neither that limit nor the statement's applies: the socket has one of its own.
+ */
 export function enterBatch(fence: Fence, limits: BatchLimits): string {
   return `select tenant_purge.enter_batch(${literal(fence.purgeId)}, ${fence.epoch},
-    ${limits.lockTimeoutMs}, ${limits.statementTimeoutMs}, ${IDLE_IN_TRANSACTION_MS})`;
+    ${limits.lockTimeoutMs}, ${limits.statementTimeoutMs}, ${IDLE_IN_TRANSACTION_MS}),
+    set_config('tcp_user_timeout', '${IDLE_IN_TRANSACTION_MS}', true)`;
 }
 
 /**

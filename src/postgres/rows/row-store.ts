@@ -6,7 +6,7 @@ import type { PurgeId, TableName, TenantId } from '../../domain/ids.ts';
 import type { ComponentStep, PlanLevel, PlanStep } from '../../domain/plan.ts';
 import type { Stage } from '../../domain/purge.ts';
 import type { Fence } from '../../domain/records.ts';
-import { type Database, withConnection } from '../database.ts';
+import { type Database, READ_COMMITTED, withConnection } from '../database.ts';
 import { readFault } from '../sqlstate.ts';
 import { BatchArchive, type PartFacts } from './batch-archive.ts';
 import {
@@ -272,7 +272,7 @@ async function runChanges(
   const audit = new ChangeAudit(changes.flatMap(({ steps }) => steps));
   const watch = audit.statements();
   const opening = [
-    'BEGIN',
+    READ_COMMITTED,
     enterBatch(fence, limits),
     ...(archive === null ? [] : [enterCopying()]),
     ...(watch === null ? [] : [watch.before]),

@@ -5,18 +5,15 @@ import type { ErrorReport } from '../../../src/domain/errors.ts';
 import type { Failpoint, FailpointName } from '../../../src/engine/failpoints.ts';
 import type { Actor } from '../../../src/runtime/compose.ts';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import { actAt, type PurgeWorld } from '../../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createSmallApplication } from '../../support/small-application.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
 import { until } from '../../support/until.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    await addTenant(url, 'kept', 3);
-    await addTenant(url, 'doomed', 6);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { kept: 3, doomed: 6 }));
 });
 afterAll(() => template.drop());
 
@@ -87,7 +84,7 @@ test('a trigger that raises stops the purge at once, with its function and messa
   const error = await endsBadly(undefined, 'drop function app.refuse() cascade');
   expect(error).toMatchObject({
     code: 'ROW_REFUSED',
-    message: expect.stringContaining('by app.refuse (P0001): events are for ever'),
+    message: expect.stringContaining('by app.refuse at app.events (P0001): events are for ever'),
     remedy: expect.stringContaining('disable the trigger'),
     details: { sqlState: 'P0001', raisedBy: 'app.refuse' },
   });
@@ -251,7 +248,12 @@ test('a lock that the application holds beyond all tries interrupts the purge, w
     const purge = await world.find(id);
     return purge.status === 'interrupted' ? purge : null;
   });
-  expect(interrupted.error).toMatchObject({ code: 'INTERRUPTED', details: { sqlState: '55P03' } });
+  expect(interrupted.error).toMatchObject({
+    code: 'INTERRUPTED',
+    message: expect.stringContaining(`Purge ${id} was interrupted at app.events: `),
+    remedy: expect.stringContaining('lockTimeoutMs'),
+    details: { sqlState: '55P03' },
+  });
   await holder.query('rollback');
   await world.untilStatus(id, 'completed', 30_000);
   expect(await catalogueChecksum(world.pool, { except: [] })).toEqual(before);

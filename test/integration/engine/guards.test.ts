@@ -96,6 +96,30 @@ test('26. a schema migrated while the purge was paused is refused when it is res
   expect(outcome).toMatchObject({ kind: 'refused', error: { code: 'DRIFT' } });
 });
 
+test.each([
+  ['a column is renamed', 'alter table app.events rename tenant_id to owner_id', 'tenant_id'],
+  ['a table is dropped', 'drop table app.events', 'app.events'],
+  [
+    'a column gets another type',
+    'alter table app.events alter tenant_id type int using 1, drop constraint if exists events_tenant_id_fkey',
+    'tenant_id',
+  ],
+])('26. where %s in mid-run the purge is refused with the difference', async (_, change, named) => {
+  const { id } = await world.enqueueOne('doomed');
+  const parts = world.engine(
+    actAt('level-entered', 1, async () => {
+      await world.pool.query('alter table app.events drop constraint events_tenant_id_fkey');
+      await world.pool.query(change);
+    }),
+  );
+  const outcome = await world.run(id, { parts });
+  expect(outcome).toMatchObject({
+    kind: 'refused',
+    error: { code: 'DRIFT', message: expect.stringContaining(named) },
+  });
+  expect((await world.find(id)).status).toBe('refused');
+});
+
 test('36. a worker of another ENVIRONMENT refuses the campaign', async () => {
   const { id } = await world.enqueueOne('doomed');
   const other = await world.composeOther({ environment: { ENVIRONMENT: 'staging' } });
@@ -139,6 +163,7 @@ test('a tenant has one live purge at a time, also when two campaigns are made at
   for (const { reason } of failures) {
     const busy = reason instanceof PurgeError ? reason.code : String(reason);
     expect(busy).toContain('TENANT_BUSY');
+    expect(String(reason)).toContain('doomed');
   }
   await expect(world.enqueueOne('doomed')).rejects.toThrow('TENANT_BUSY');
 });

@@ -72,6 +72,25 @@ test('what a holder did that died before it could say so counts as progress', as
   expect(await interrupt(atOnce())).toMatchObject({ count: 2 });
 });
 
+test.each([
+  ['pause', 'paused'],
+  ['cancel', 'cancelled'],
+] as const)(
+  '33. a %s that comes with the fault is settled by the run that met it',
+  async (name, status) => {
+    const outcome = await world.run(id, {
+      parts: world.engine(async (point) => {
+        if (point === 'preflight-done') fault();
+        if (point !== 'before-settle') return;
+        const selection = { kind: 'purge', id } as const;
+        await world.actor.commands.apply(name, selection, { operator: 'test', fleet: false });
+      }),
+    });
+    expect(outcome).toMatchObject({ kind: status });
+    expect(await world.find(id)).toMatchObject({ status, worker: null, fence: 1 });
+  },
+);
+
 test('a batch that somebody cancelled is tried again, although it is of one row already', async () => {
   await world.close();
   world = await createWorld({

@@ -1,7 +1,8 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import type { PurgeRecord } from '../../../src/domain/records.ts';
 import type { CommandName } from '../../../src/postgres/ledger/commands.ts';
 import { type CommandOutcome, carryOutCommand } from '../../../src/queue/commands.ts';
+import { PARK_MS } from '../../../src/queue/contracts.ts';
 import { type ReconcileReport, reconcile } from '../../../src/queue/reconcile.ts';
 import { addAgain, type CommandQueue } from '../../../src/queue/tell-queue.ts';
 import { actAt, type PurgeWorld } from '../../support/purge-world.ts';
@@ -100,6 +101,12 @@ test('a job that has been replaced is dropped, and takes nothing from the one th
   expect((await world.find(purge.id)).fence).toBe(1);
 });
 
+test('a job that was to be replaced by one who died first carries its purge', async () => {
+  expect(await world.actor.purges.renumberJob(purge)).toBe(purge.jobNumber + 1);
+  world.startWorker();
+  await world.untilStatus(purge.id, 'completed');
+});
+
 test('one reconciler at a time: the second does nothing and says so', async () => {
   let second: ReconcileReport | null = null;
   await world.actor.reconcile.exclusively(async () => {
@@ -145,6 +152,49 @@ test('a fleet released while Redis was away gets its queue back, and its jobs', 
   expect(await world.actor.queue.isPaused()).toBe(false);
   for (const { id } of purges) await world.untilStatus(id, 'completed');
   expect(await round()).toMatchObject({ queueReleased: false, jobsPromoted: 0 });
+});
+
+test('a purge whose rows are being restored wants no job', async () => {
+  world.startWorker();
+  for (const { id } of purges) await world.untilStatus(id, 'completed');
+  await world.pool.query(`update tenant_purge.purge set status = 'restoring' where id = $1`, [
+    purge.id,
+  ]);
+  expect(await round()).toMatchObject({ ran: true, purgesLive: 0, jobsAdded: 0, repairs: [] });
+  expect((await world.find(purge.id)).jobNumber).toBe(purge.jobNumber);
+});
+
+test("a reconciler whose host's clock is an hour behind finds a lost job all the same", async () => {
+  await world.redis.flushdb();
+  await world.pool.query(`update tenant_purge.purge set created_at = now() - interval '1 minute'`);
+  const behind = Date.now() - 3_600_000;
+  const clock = vi.spyOn(Date, 'now').mockImplementation(() => behind);
+  try {
+    const report = await reconcile(world.actor.reconcile, { young: false });
+    expect(report).toMatchObject({ ran: true, jobsAdded: 2 });
+  } finally {
+    clock.mockRestore();
+  }
+});
+
+test('a purge that was just enqueued is left to its enqueueing', async () => {
+  await world.redis.flushdb();
+  const report = await reconcile(world.actor.reconcile, { young: false });
+  expect(report).toMatchObject({ ran: true, purgesLive: 0, jobsAdded: 0 });
+});
+
+test('a purge that runs on although its job was parked gets the job back when its worker is dead', async () => {
+  await world.pool.query(
+    `update tenant_purge.purge set status = 'running', fence = 1, worker = 'gone:1:0',
+       claimed_at = now() - interval '1 minute' where id = $1`,
+    [purge.id],
+  );
+  const job = await world.actor.queue.bull.getJob(`${purge.id}.${purge.jobNumber}`);
+  await job?.remove();
+  await world.actor.queue.add([{ ...purge, delayMs: PARK_MS }]);
+  expect(await placeOf(purge)).toBe('parked');
+  expect(await round()).toMatchObject({ repairs: [{ purgeId: purge.id, did: 'promoted' }] });
+  expect(await placeOf(purge)).toBe('waiting');
 });
 
 test('a pause that a script made in the queue is not the reconciler’s to end', async () => {

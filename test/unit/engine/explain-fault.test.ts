@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { PurgeError } from '../../../src/domain/errors.ts';
 import type { PurgeRecord } from '../../../src/domain/records.ts';
 import { explainFault, remedyOfInterruption } from '../../../src/engine/explain-fault.ts';
+import { atTable, placeOf } from '../../../src/engine/fault-place.ts';
 import { readFault } from '../../../src/postgres/sqlstate.ts';
 
 const purge = { id: 'p1' } as PurgeRecord;
@@ -39,6 +40,27 @@ describe('a fault that no retry mends', () => {
     expect(error.remedy).toContain('app.refuse');
   });
 
+  it('names the table that was deleted from where PostgreSQL names none', async () => {
+    const where = 'PL/pgSQL function app.refuse() line 1 at RAISE';
+    const thrown = fault({ code: 'P0001', where }, 'never');
+    const risen = await atTable('app.events', () =>
+      atTable('app.others', () => Promise.reject(thrown)),
+    ).catch((error: unknown) => error);
+    expect(risen).toBe(thrown);
+    expect(placeOf(risen)).toBe('app.others');
+    expect(explainFault(purge, thrown, placeOf(risen)).message).toContain('at app.others');
+    expect(explainFault(purge, fault({ ...AT, code: '23514' }), 'app.others').message).toContain(
+      'at public.orders',
+    );
+  });
+
+  it('takes a function that raises 23503 by itself for what it is, not for a foreign key', () => {
+    const where = 'PL/pgSQL function app.refuse() line 1 at RAISE';
+    const error = explainFault(purge, fault({ code: '23503', where }, 'still in use'));
+    expect(error.code).toBe('ROW_REFUSED');
+    expect(error.message).toContain('by app.refuse (23503): still in use');
+  });
+
   it('leaves an error of our own as it is, and calls a mistake of ours one', () => {
     const own = new PurgeError('DRIFT', 'changed');
     expect(explainFault(purge, own)).toBe(own);
@@ -48,6 +70,7 @@ describe('a fault that no retry mends', () => {
 
 describe('the remedy of an interruption', () => {
   it.each([
+    [{ code: '55P03' }, 'lockTimeoutMs'],
     [{ code: '53100' }, 'disk space'],
     [{ code: '53200' }, 'memory'],
     [{ code: '53300' }, 'max_connections'],
