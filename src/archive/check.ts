@@ -36,7 +36,7 @@ export interface ArchiveCheck {
   readonly bytes: number;
 }
 
-export interface CheckRowsOptions {
+interface CheckRowsOptions {
   readonly store: SegmentStore;
   readonly folder: string;
   /** From the ledger, or from the manifest where there is no ledger. */
@@ -67,17 +67,20 @@ export async function checkRows(options: CheckRowsOptions): Promise<ArchiveCheck
   });
 }
 
-export interface CheckKeysOptions extends Omit<CheckRowsOptions, 'chunks' | 'layouts'> {
+interface CheckKeysOptions extends Omit<CheckRowsOptions, 'chunks' | 'layouts'> {
   readonly chunks: readonly KeyChunk[];
+  /** True where nothing else lies in the folder; by default other sweeps' segments do, no matter of this. */
+  readonly isOwnFolder?: boolean;
 }
 
-/** As `checkRows`, for the keys of sweeps. Other sweeps' segments in the folder are no matter of it. */
+/** As `checkRows`, for keys. */
 export async function checkKeys(options: CheckKeysOptions): Promise<ArchiveCheck> {
   const check = await checkFolder(options, options.chunks, {
     linesOf: (chunk) => chunk.keys,
     tableOf: () => null,
     openLine: () => (line) => (isKeyLine(line) ? null : 'has a line that is no archived key'),
   });
+  if (options.isOwnFolder === true) return check;
   const known = new Set(options.chunks.map(({ segment }) => segment));
   return { ...check, ignored: check.ignored.filter(({ file }) => known.has(file)) };
 }

@@ -1,5 +1,5 @@
 /** Why keys with the id of nobody are left alone all the same. */
-export const SKIP_REASONS = [
+const SKIP_REASONS = [
   /** The id stands on the keep list. */
   'kept',
   /** A purge of the tenant is under way or due, or its restore is: the keys are its business. */
@@ -12,7 +12,7 @@ export const SKIP_REASONS = [
 export type SkipReason = (typeof SKIP_REASONS)[number];
 
 /** Why nobody can tell for sure whose a key is. */
-export const DOUBTS = [
+const DOUBTS = [
   /** What stands for the id cannot be one of the tenant key's type, as PostgreSQL prints it. */
   'no-id',
   /** The templates can be read in several ways. */
@@ -29,7 +29,7 @@ export type OrphanVerdict =
   | 'another-spelling'
   | Exclude<SkipReason, 'not-confirmed'>;
 
-export interface TenantKeys {
+interface TenantKeys {
   readonly tenantId: string;
   readonly keys: number;
 }
@@ -69,6 +69,8 @@ export interface OrphanDeletion {
   readonly deleted: number;
   /** Unlinked, and put back because their tenant was created in the same moment. */
   readonly putBack: number;
+  /** Changed whenever they were to be unlinked, and stayed. */
+  readonly left: number;
   readonly isResumed: boolean;
   /** False where it was stopped: the same command goes on. */
   readonly isDone: boolean;

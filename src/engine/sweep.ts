@@ -1,3 +1,4 @@
+import { PurgeError } from '../domain/errors.ts';
 import type { TenantId, WorkerId } from '../domain/ids.ts';
 import type {
   OpenPipeline,
@@ -19,6 +20,8 @@ export interface SweepKeyspace {
     readonly archive?: {
       readonly tenantIds: ReadonlySet<string>;
       readonly keep: (keys: readonly SweptKey[]) => Promise<void>;
+      /** Asked once for each pipeline, between the two; rejects where nothing may be unlinked any more. */
+      readonly confirm: () => Promise<void>;
     };
   }): Promise<void>;
   /** Keys per tenant now, by a pass that only reads. */
@@ -34,7 +37,7 @@ export interface SweptKey {
   readonly expiresAt: number | null;
 }
 
-export interface SweepStep {
+interface SweepStep {
   readonly cursor: string;
   readonly scanned: number;
   readonly deleted: ReadonlyMap<string, number>;
@@ -52,11 +55,16 @@ export interface SweepArchiving {
   } | null>;
 }
 
-export type SweepAttempt =
+type SweepAttempt =
   | { readonly kind: 'swept'; readonly purges: readonly SweptPurge[] }
   | { readonly kind: 'wait'; readonly lookAgainInMs: number }
   | { readonly kind: 'nothing-waits' };
 
+/**
+ * While a pipeline's keys are dumped and made durable its session, and the claim, show that this process
+ * is not frozen: 1,000 keys of 1 MB take longer than PostgreSQL leaves it idle, and would in each try.
+ */
+const AWAKE_EVERY_MS = 3_000;
 /** The ledger hears of the cursor this often, and whenever keys were deleted. */
 const CURSOR_EVERY_MS = 1_000;
 
@@ -141,7 +149,18 @@ async function runPass(
   const book = new SweepBook(parts.sweeps, claim);
   const archive = (await parts.archive?.begin(claim)) ?? null;
   let pipeline: OpenPipeline | null = null;
+  let awake: NodeJS.Timeout | undefined;
+  const letRest = (): void => clearInterval(awake);
+  const keepAwake = (): void => {
+    letRest();
+    const everyMs = Math.min(AWAKE_EVERY_MS, parts.leaseMs / 3);
+    awake = setInterval(() => {
+      pipeline?.isHeld().catch(() => undefined);
+      parts.sweeps.barred(claim).catch(() => undefined);
+    }, everyMs);
+  };
   const leave = async (): Promise<void> => {
+    letRest();
     const left = pipeline;
     pipeline = null;
     await left?.leave();
@@ -155,6 +174,7 @@ async function runPass(
         const entered = await parts.sweeps.enterPipeline(claim);
         if (entered === null) throw new LostSweep('the sweep went to another holder');
         pipeline = entered;
+        if (archive !== null) keepAwake();
         await parts.failpoint('before-unlink');
         return new Set(asked.filter((tenantId) => !entered.barred.has(tenantId)));
       },
@@ -168,8 +188,14 @@ async function runPass(
             archive: {
               tenantIds: archive.tenantIds,
               keep: async (keys: readonly SweptKey[]) => {
+                keepAwake();
                 await archive.keep(keys);
                 await parts.failpoint('keys-archived');
+              },
+              // A process that was frozen: the stop that waited for it has gone on.
+              confirm: async () => {
+                letRest();
+                if ((await pipeline?.isHeld()) !== true) throw lostPipeline();
               },
             },
           }),
@@ -180,6 +206,13 @@ async function runPass(
   }
   await book.write();
 }
+
+const lostPipeline = (): PurgeError =>
+  new PurgeError(
+    'TIMED_OUT',
+    'Between its archive and its unlink a pipeline of the sweep took so long that a stop need not have waited for it. These keys are left; another pass takes them.',
+    { remedy: 'See whether the archive’s storage or this machine stalls.' },
+  );
 
 /**
  * Gathers what the pass reports and writes it once a second: 185 pipelines of 770 tenants each would

@@ -23,16 +23,29 @@ export interface OwnedKeys<Id extends string> {
 export type KeepKeys<Id extends string> = (keys: readonly DumpedKey<Id>[]) => Promise<void>;
 
 /**
- * Unlinks each key whose DUMP has still the digest it had when it was archived; says 1 for gone, 0 for
- * changed since, 2 for not there any more. Atomic, so that nothing is lost which the application
- * writes between the two.
+ * Times of expiry so near are the same: the archived one is reckoned from one TIME for a whole pipeline,
+ * and a key whose life each request prolongs would never rest if every millisecond counted.
+ */
+const EXPIRY_TOLERANCE_MS = 5_000;
+
+/**
+ * Unlinks each key whose DUMP has still the digest it had when it was archived, and whose expiry is still
+ * the same (DUMP has none); says 1 for gone, 0 for changed since, 2 for not there any more. Atomic, so
+ * that nothing is lost which the application writes between the two. PTTL: PEXPIRETIME needs Redis 7.
  */
 const UNLINK_UNCHANGED = `
 local answers = {}
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function lives_as_long(key, expiry)
+  local life = redis.call('PTTL', key)
+  if life < 0 or expiry < 0 then return life < 0 and expiry < 0 end
+  return math.abs(now + life - expiry) <= ${EXPIRY_TOLERANCE_MS}
+end
 for i, key in ipairs(KEYS) do
   local dump = redis.call('DUMP', key)
   if not dump then answers[i] = 2
-  elseif redis.sha1hex(dump) == ARGV[i] then
+  elseif redis.sha1hex(dump) == ARGV[2 * i - 1] and lives_as_long(key, tonumber(ARGV[2 * i])) then
     redis.call('UNLINK', key)
     answers[i] = 1
   else answers[i] = 0 end
@@ -42,6 +55,8 @@ return answers`;
 /** A script holds the server: few keys, few bytes at a time. */
 const SCRIPT_KEYS_MAX = 100;
 const SCRIPT_BYTES_MAX = 1_000_000;
+/** What the script takes for a key that never expires. */
+const NEVER = -1;
 /** A key in the middle of a rehash dumps in another order; one that is written all the time never rests. */
 const TRIES_MAX = 5;
 const TRY_AGAIN_MS = 50;
@@ -125,10 +140,13 @@ async function unlinkUnchanged<Id extends string>(
   redis: Redis,
   chunk: readonly DumpedKey<Id>[],
 ): Promise<number[]> {
-  const digests = chunk.map(({ dump }) => createHash('sha1').update(dump).digest('hex'));
+  const marks = chunk.flatMap(({ dump, expiresAt }) => [
+    createHash('sha1').update(dump).digest('hex'),
+    expiresAt ?? NEVER,
+  ]);
   const keys = chunk.map(({ key }) => key);
   try {
-    const reply = redis.eval(UNLINK_UNCHANGED, keys.length, ...keys, ...digests);
+    const reply = redis.eval(UNLINK_UNCHANGED, keys.length, ...keys, ...marks);
     return (await awaitReply(reply)) as number[];
   } catch (error) {
     if (error instanceof PurgeError && error.code === 'PRIVILEGE_MISSING') {

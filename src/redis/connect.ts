@@ -14,7 +14,7 @@ const RECONNECT_DELAY_MAX_MS = 5_000;
 /** A command outlives so many reconnects, about half a minute, before it is rejected. */
 const RECONNECTS_PER_COMMAND_MAX = 10;
 
-export interface ConnectRedisOptions {
+interface ConnectRedisOptions {
   /** Shown by CLIENT LIST. */
   readonly name: string;
   /**

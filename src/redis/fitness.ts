@@ -3,7 +3,7 @@ import { awaitReply } from './redis-error.ts';
 import { readServerInfo } from './server-info.ts';
 
 /** What of a Redis server decides whether it will do; null where its user may not ask. */
-export interface RedisFitness {
+interface RedisFitness {
   /** e.g. `7.0.15`. */
   readonly version: string | null;
   /** `maxmemory-policy`; only `noeviction` never drops a key by itself. */

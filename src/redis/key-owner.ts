@@ -2,7 +2,7 @@ import { toByteTemplate, toByteText } from './byte-text.ts';
 import { IDENTITY_KEY } from './identity.ts';
 import { type KeyTemplate, matchTenant } from './key-template.ts';
 
-export interface KeyOwnerOptions<Id extends string> {
+interface KeyOwnerOptions<Id extends string> {
   readonly templates: readonly KeyTemplate[];
   readonly tenantIds: ReadonlySet<Id>;
   /** Keys that belong to nobody whatever the templates say, e.g. `bull:`, the queue's own. */

@@ -17,7 +17,7 @@ export type KeyReading =
   /** So many ways to read it that not all were tried. */
   | { readonly kind: 'too-many' };
 
-export interface KeyReaderOptions {
+interface KeyReaderOptions {
   readonly templates: readonly KeyTemplate[];
   /** Keys that belong to nobody whatever the templates say, e.g. `bull:`, the queue's own. */
   readonly excludePrefixes: readonly string[];

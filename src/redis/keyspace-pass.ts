@@ -1,16 +1,10 @@
 import type { Redis } from 'ioredis';
 import { PurgeError } from '../domain/errors.ts';
-import { FIRST_CURSOR, type KeyPage, scanKeyspace } from './keyspace.ts';
+import { type KeyPage, scanKeyspace } from './keyspace.ts';
 import { readServerInfo } from './server-info.ts';
 
-/** Where a pass stands: a cursor means something to one server process only. */
-export interface PassPosition {
-  /** Null where the user may not run INFO: then nothing can be resumed. */
-  readonly serverRunId: string | null;
-  readonly cursor: string;
-}
-
 export interface PassPage extends KeyPage {
+  /** The server process that the cursor means something to; null where the user may not run INFO. */
   readonly serverRunId: string | null;
   /** The first page of a pass that begins anew, because the server was restarted during the one before. */
   readonly isAnew: boolean;
@@ -20,27 +14,24 @@ export interface PassPage extends KeyPage {
 const RESTARTS_MAX = 3;
 
 /**
- * One pass over the keyspace, from where an earlier one stood if the server is still the same process.
- * Where it is restarted meanwhile the pass begins anew. Reads only.
+ * One pass over the whole keyspace. Where the server is restarted meanwhile the pass begins anew. Reads
+ * only.
  * @throws PurgeError REDIS_UNREACHABLE
  */
 export async function* passOverKeyspace(
   redis: Redis,
-  options: { readonly pattern: string | null; readonly from: PassPosition | null },
+  pattern: string | null,
 ): AsyncGenerator<PassPage> {
-  const { pattern, from } = options;
   let { runId } = await readServerInfo(redis);
-  let cursor = runId !== null && from?.serverRunId === runId ? from.cursor : FIRST_CURSOR;
   for (let restarts = 0; restarts <= RESTARTS_MAX; restarts += 1) {
     let isAnew = restarts > 0;
-    for await (const page of scanKeyspace(redis, { pattern, cursor })) {
+    for await (const page of scanKeyspace(redis, { pattern })) {
       yield { ...page, serverRunId: runId, isAnew };
       isAnew = false;
     }
     const after = await readServerInfo(redis);
     if (after.runId === runId) return;
     runId = after.runId;
-    cursor = FIRST_CURSOR;
   }
   throw new PurgeError(
     'REDIS_UNREACHABLE',

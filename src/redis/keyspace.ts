@@ -2,11 +2,11 @@ import type { Redis } from 'ioredis';
 import { awaitReply } from './redis-error.ts';
 
 /** Larger pages gained nothing over 700,000 keys; smaller ones block the server less. */
-export const SCAN_COUNT = 2_000;
+const SCAN_COUNT = 2_000;
 /** SCAN begins and ends with it. */
 export const FIRST_CURSOR = '0';
 
-export interface ScanOptions {
+interface ScanOptions {
   /** MATCH pattern; null looks at every key. */
   readonly pattern: string | null;
   /** Buckets per page; default SCAN_COUNT. */

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { toRedisError } from './redis-error.ts';
 
-export interface RedisServerInfo {
+interface RedisServerInfo {
   /** Another one after every start of the server; null where the user may not run INFO. */
   readonly runId: string | null;
   /** e.g. `7.0.15`; null where the user may not run INFO. */

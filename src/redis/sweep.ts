@@ -10,7 +10,7 @@ import { scanPattern } from './scan-pattern.ts';
 import { readServerInfo } from './server-info.ts';
 
 /** Keys per UNLINK pipeline: what may still go after a stop was asked for. */
-export const PIPELINE_KEYS_MAX = 1_000;
+const PIPELINE_KEYS_MAX = 1_000;
 /** Pages whose few keys wait for company before they are deleted. */
 const PAGES_WAITING_MAX = 8;
 /** Server restarts that one sweep outlives. */
@@ -46,11 +46,16 @@ export interface SweepOptions<Id extends string> {
   /** Awaited after every pipeline, and every few pages without keys. */
   readonly onProgress: (progress: SweepProgress<Id>) => Promise<void>;
   /** Tenants whose keys are made durable by `keep` before they are unlinked; absent: nobody's. */
-  readonly archive?: { readonly tenantIds: ReadonlySet<Id>; readonly keep: KeepKeys<Id> };
+  readonly archive?: {
+    readonly tenantIds: ReadonlySet<Id>;
+    readonly keep: KeepKeys<Id>;
+    /** Rejects where what `admit` said does not hold any more: making keys durable takes its time. */
+    readonly confirm: () => Promise<void>;
+  };
   readonly signal?: AbortSignal;
 }
 
-export interface SweepResult<Id extends string> {
+interface SweepResult<Id extends string> {
   readonly scanned: number;
   /** By UNLINK's own replies; tenants without any left out. */
   readonly deleted: Map<Id, number>;
@@ -169,12 +174,17 @@ async function deleteAdmitted<Id extends string>(
   const keysOf = (id: Id): { id: Id; keys: Buffer[] } => ({ id, keys: keysById.get(id) ?? [] });
   const isArchived = (id: Id): boolean => options.archive?.tenantIds.has(id) === true;
   const archived = doomed.filter(isArchived).map(keysOf);
-  if (options.archive !== undefined && archived.length > 0) {
-    const gone = await archiveAndUnlink(options.redis, archived, options.archive.keep);
+  const { archive } = options;
+  if (archive !== undefined && archived.length > 0) {
+    const gone = await archiveAndUnlink(options.redis, archived, async (keys) => {
+      await archive.keep(keys);
+      await archive.confirm();
+    });
     for (const [id, count] of gone) deleted.set(id, count);
   }
   const others = doomed.filter((id) => !isArchived(id)).map(keysOf);
   if (others.length > 0) {
+    if (archived.length > 0) await archive?.confirm();
     let gone = await awaitReply(options.redis.unlink(...others.flatMap(({ keys }) => keys)));
     for (const { id, keys } of others) {
       const count = Math.min(keys.length, gone);

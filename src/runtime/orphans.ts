@@ -71,7 +71,7 @@ export async function lookForOrphans(
   let version = await ledgerVersion(database);
   const templates = config.redis.keys.map(parseKeyTemplate);
   const parts: FindParts = {
-    pages: (from) => passOverKeyspace(redis, { pattern: scanPattern(templates), from }),
+    pages: () => passOverKeyspace(redis, scanPattern(templates)),
     read: createKeyReader({
       templates,
       excludePrefixes: [`${config.queue.prefix}:`],
@@ -100,6 +100,7 @@ export async function lookForOrphans(
         holder: processIdentity(),
         operator: options.operator,
         tenantTable: tenant.table,
+        databaseIdentity: observer.whereabouts.databaseIdentity,
         redisIdentity: await plantRedisIdentity(redis, await lostIdentity(observer)),
         redisEndpoint: observer.whereabouts.redisEndpoint,
         templates: config.redis.keys,
@@ -110,7 +111,6 @@ export async function lookForOrphans(
         ...parts,
         runs,
         store,
-        databaseIdentity: observer.whereabouts.databaseIdentity,
         settleWriters: (waitMsMax) => presence.settleWriters(waitMsMax),
         archiveAndUnlink: (owned, keep) => archiveAndUnlink(redis, owned, keep),
         look: (keys) => lookAtKeys(redis, keys),
@@ -121,7 +121,6 @@ export async function lookForOrphans(
         run: claim.run,
         isResumed: claim.kind === 'resumed',
         confirmed: new Set(tenantIds),
-        templates: config.redis.keys,
         operator: options.operator,
         signal: options.signal,
       });

@@ -2,10 +2,12 @@ import { Client } from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { asTableName } from '../../src/domain/ids.ts';
 import { type Database, openDatabase } from '../../src/postgres/database.ts';
+import { OrphanArchives } from '../../src/postgres/ledger/orphan-archives.ts';
 import { OrphanRunStore } from '../../src/postgres/ledger/orphan-runs.ts';
 import { migrateLedger } from '../../src/postgres/migrate.ts';
 import { TenantPresence } from '../../src/postgres/tenant-presence.ts';
 import { createDatabase } from '../support/postgres.ts';
+import { until } from '../support/until.ts';
 
 let place: Awaited<ReturnType<typeof createDatabase>>;
 let database: Database;
@@ -91,6 +93,7 @@ describe('A run over the orphans', () => {
     holder: 'a:1',
     operator: 'test',
     tenantTable: 'public.tenants',
+    databaseIdentity: 'd',
     redisIdentity: 'r',
     redisEndpoint: 'here:6379/0',
     templates: ['t:{tenantId}'],
@@ -117,18 +120,21 @@ describe('A run over the orphans', () => {
     await runs.release(first);
     const elsewhere = { id: '22222222-0000-4000-8000-000000000002', location: 'there' };
     expect(await runs.claim({ ...REQUEST, place: elsewhere })).toMatchObject({ kind: 'elsewhere' });
-    const second = await runs.claim({ ...REQUEST, holder: 'c:3' });
+    const second = await runs.claim({ ...REQUEST, holder: 'c:3', databaseIdentity: 'moved' });
     expect(second).toMatchObject({
       kind: 'resumed',
       run: {
         id: first.id,
         epoch: 2,
         holder: 'c:3',
+        databaseIdentity: 'moved',
         cursor: '17',
         serverRunId: 's',
         keysDeleted: 3,
       },
     });
+
+    expect(await runs.find(first.id)).toMatchObject({ databaseIdentity: 'moved' });
 
     // The first one, thawed.
     const chunk = {
@@ -167,5 +173,55 @@ describe('A run over the orphans', () => {
     expect((await application.query(tryLock)).rows[0].got).toBe(true);
     await application.query('update tenant_purge.control set stopped = true');
     expect(await runs.enterPipeline(run)).toEqual({ kind: 'stopped' });
+  });
+
+  it('is not closed for a restore while a pipeline of it is open, and loses its hold then', async () => {
+    await migrateLedger(database);
+    const runs = new OrphanRunStore(database);
+    const { run } = await runs.claim(REQUEST);
+    const pipeline = await runs.enterPipeline(run);
+    if (pipeline.kind !== 'open') throw new Error(pipeline.kind);
+    expect(await pipeline.isHeld()).toBe(true);
+    // Frozen for longer than its lease.
+    await runs.release(run);
+    let isClosed = false;
+    const closing = runs.close(run.id, 60_000).then((closed) => {
+      isClosed = true;
+      return closed;
+    });
+    await until('the close waits for the pipeline', 10_000, async () => {
+      const { rows } = await application.query(
+        "select from pg_locks where locktype = 'advisory' and classid = 1953525097::oid and not granted",
+      );
+      return rows.length > 0 ? true : null;
+    });
+    expect(isClosed).toBe(false);
+    await pipeline.leave();
+    expect(await closing).toBe(true);
+    expect(await runs.enterPipeline(run)).toEqual({ kind: 'lost' });
+  });
+
+  it('keeps its archive until it has ended and nobody restores from it; then nobody does any more', async () => {
+    await migrateLedger(database);
+    const runs = new OrphanRunStore(database);
+    const archives = new OrphanArchives(database);
+    const { run } = await runs.claim(REQUEST);
+    const expire = (): Promise<boolean> =>
+      archives.expire(run.id, { operator: 'test', silenceMs: 60_000 });
+    await runs.release(run);
+    expect(await expire()).toBe(false);
+    expect(await runs.close(run.id, 60_000)).toBe(true);
+    expect(await expire()).toBe(false);
+    await runs.beat(run.id);
+    expect(await expire()).toBe(false);
+    await runs.endRestore(run.id);
+    // Of a restore and an expiry at once, one sees the other.
+    const [isExpired, isClosed] = await Promise.all([expire(), runs.close(run.id, 60_000)]);
+    expect(isExpired).not.toBe(isClosed);
+    await runs.endRestore(run.id);
+    expect(await expire()).toBe(!isExpired);
+    expect(await runs.close(run.id, 60_000)).toBe(false);
+    expect(await archives.all()).toMatchObject([{ id: run.id, expiredBy: 'test', keys: 0 }]);
+    expect(await runs.find(run.id)).toMatchObject({ expiredAt: expect.any(Date) });
   });
 });

@@ -7,6 +7,7 @@ import { Pool } from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { type Failpoint, noFailpoint } from '../../src/engine/failpoints.ts';
+import { readDatabaseIdentity } from '../../src/postgres/database-identity.ts';
 import { IDENTITY_KEY } from '../../src/redis/identity.ts';
 import { composeObserver, type Observer } from '../../src/runtime/compose.ts';
 import { lookForOrphans } from '../../src/runtime/orphans.ts';
@@ -293,7 +294,7 @@ describe('Keys of tenants that are not in the tenant table', () => {
       insert into tenant_purge.plan (fingerprint, plan) values ('f', '{}');
       insert into tenant_purge.campaign (operator, environment, database_identity, redis_identity,
         redis_endpoint, plan_fingerprint, allowed, kept, archive, before)
-      values ('o', 'test', 'd', 'r', 'e', 'f', '{}', '{}', true, '{}')`);
+      values ('o', 'test', '${await readDatabaseIdentity(pool)}', 'r', 'e', 'f', '{}', '{}', true, '{}')`);
     for (const [id, status] of [
       [live, 'paused'],
       [undoable, 'completed'],
@@ -394,7 +395,7 @@ describe('A tenant that is created while its keys are being deleted', () => {
   it('keeps them where the look before the unlink sees it', async () => {
     await write([`rate:${HERE}`, ...keysOf(GONE, 5), ...keysOf(LOST, 5)]);
     const { deletion } = await deleteWith(
-      at('keys-archived', async () => {
+      at('archive-written', async () => {
         await pool.query('insert into public.tenants (id) values ($1)', [LOST]);
       }),
     );

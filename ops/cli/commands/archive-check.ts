@@ -7,11 +7,14 @@ import {
   checkCreatedArchive,
   checkPurgeArchive,
 } from '../../../src/engine/archive/check-archive.ts';
+import { checkOrphanArchive } from '../../../src/engine/archive/check-orphan-archive.ts';
 import type { ArchiveRecord } from '../../../src/postgres/ledger/archives.ts';
+import type { OrphanArchiveRecord } from '../../../src/postgres/ledger/orphan-archives.ts';
 import { type Answer, defineCommand, readOptions, type Session } from '../command.ts';
 import { formatBytes } from '../output/archive.ts';
 import { formatNumber, plural, wrap } from '../output/text.ts';
 import { type ArchiveDesk, purgesNamed, withArchiveDesk } from './archive-desk.ts';
+import { orphanName, splitRuns } from './archive-orphans.ts';
 
 const optionsSchema = z.object({ all: z.boolean().default(false) });
 
@@ -31,6 +34,7 @@ export const archiveCheck = defineCommand<Options>({
     'archive check 31c06fc4-db22-4740-83ea-48ac14f25810',
     'archive check --all --json',
     'archive check created/42-20260301T040506Z',
+    'archive check orphans/5b0c5a7e-8f0e-4d52-a3a5-6f0a4c1a2b3c',
   ],
   describe: (command) => command.option('--all', 'every archive that is not expired'),
   validate: (raw, targets) => {
@@ -38,7 +42,7 @@ export const archiveCheck = defineCommand<Options>({
     if (targets.length > 0 === all) {
       throw new PurgeError(
         'USAGE',
-        `archive check takes purges, or --all${all ? ', not both' : ''}.`,
+        `archive check takes archives, or --all${all ? ', not both' : ''}.`,
       );
     }
     return { targets: all ? null : targets };
@@ -54,7 +58,8 @@ export const archiveCheck = defineCommand<Options>({
 
 type Wanted =
   | { readonly kind: 'purge'; readonly record: ArchiveRecord }
-  | { readonly kind: 'created'; readonly name: string };
+  | { readonly kind: 'created'; readonly name: string }
+  | { readonly kind: 'orphans'; readonly record: OrphanArchiveRecord };
 
 interface Report {
   readonly archive: string;
@@ -76,18 +81,23 @@ async function wanted(desk: ArchiveDesk, targets: readonly string[] | null): Pro
   if (targets === null) {
     const records = [...(await desk.view.all()).values()];
     const created = await desk.store.folders(CREATED_FOLDER);
+    const runs = await desk.orphans.all();
     return [
       ...records
         .filter(({ expiredAt }) => expiredAt === null)
         .map((record) => ({ kind: 'purge' as const, record })),
       ...created.map((name) => ({ kind: 'created' as const, name })),
+      ...runs
+        .filter(({ expiredAt }) => expiredAt === null)
+        .map((record) => ({ kind: 'orphans' as const, record })),
     ];
   }
   const created = targets.filter((word) => word.startsWith(CREATED_PREFIX));
-  const purges = await purgesNamed(
+  const { runs, rest } = await splitRuns(
     desk,
     targets.filter((word) => !word.startsWith(CREATED_PREFIX)),
   );
+  const purges = await purgesNamed(desk, rest);
   const records = await desk.view.ofPurges(purges.map(({ id }) => id));
   return [
     ...purges.map((purge) => {
@@ -102,6 +112,7 @@ async function wanted(desk: ArchiveDesk, targets: readonly string[] | null): Pro
       kind: 'created' as const,
       name: word.slice(CREATED_PREFIX.length),
     })),
+    ...runs.map((record) => ({ kind: 'orphans' as const, record })),
   ];
 }
 
@@ -118,7 +129,8 @@ async function checkOne(session: Session, desk: ArchiveDesk, one: Wanted): Promi
     }
   }
   const { record } = one;
-  const where = { archive: record.purgeId, location: `${record.location}/${record.folder}` };
+  const archive = one.kind === 'purge' ? one.record.purgeId : orphanName(one.record);
+  const where = { archive, location: `${record.location}/${record.folder}` };
   if (record.expiredAt !== null) {
     return { ...where, ...blank, verdict: 'skipped', why: 'it has expired' };
   }
@@ -126,8 +138,11 @@ async function checkOne(session: Session, desk: ArchiveDesk, one: Wanted): Promi
     const why = `it lies at another place than ${store.location()}`;
     return { ...where, ...blank, verdict: 'skipped', why };
   }
-  session.note(`Reading ${record.purgeId}: ${formatBytes(record.bytes)}`);
-  const checked = await checkPurgeArchive({ store, ledger: archives }, record);
+  session.note(`Reading ${archive}: ${formatBytes(record.bytes)}`);
+  const checked =
+    one.kind === 'purge'
+      ? await checkPurgeArchive({ store, ledger: archives }, one.record)
+      : await checkOrphanArchive({ store, orphans: desk.orphans }, one.record);
   return { ...where, ...verdictOf(checked) };
 }
 

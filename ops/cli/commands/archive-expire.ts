@@ -1,14 +1,16 @@
 import { z } from 'zod';
-import { dayOf } from '../../../src/domain/archive-state.ts';
 import { expiryPhrase } from '../../../src/domain/confirmation.ts';
 import { EXIT, PurgeError } from '../../../src/domain/errors.ts';
+import { asPurgeId } from '../../../src/domain/ids.ts';
 import {
   type ExpiringArchive,
-  type ExpiryPlan,
-  type ExpiryResult,
   expireArchives,
   planExpiry,
 } from '../../../src/engine/archive/expire-archives.ts';
+import {
+  expireOrphanArchives,
+  planOrphanExpiry,
+} from '../../../src/engine/archive/expire-orphan-archives.ts';
 import { PurgeStore } from '../../../src/postgres/ledger/purges.ts';
 import { migrateLedger } from '../../../src/postgres/migrate.ts';
 import {
@@ -20,11 +22,16 @@ import {
 } from '../command.ts';
 import { confirm } from '../confirm.ts';
 import { operatorIdentity } from '../operator.ts';
-import { formatBytes } from '../output/archive.ts';
 import { errorsOf } from '../output/enqueue.ts';
-import { renderTable } from '../output/table.ts';
-import { formatNumber, plural } from '../output/text.ts';
 import { type ArchiveDesk, purgesNamed, withArchiveDesk } from './archive-desk.ts';
+import {
+  describeElsewhere,
+  describePlan,
+  describeResult,
+  type WholePlan,
+  type WholeResult,
+} from './archive-expiry-text.ts';
+import { orphanName, runDocument, splitRuns } from './archive-orphans.ts';
 
 const optionsSchema = z.object({
   olderThan: z.string().optional(),
@@ -46,25 +53,26 @@ const AGE_MAX_MS = 36_500 * DAY_MS;
 
 /** Throws archives away. Nothing else does: no worker, no reconciler. */
 export const archiveExpire = defineCommand<Options>({
-  usage: 'expire [purge...]',
+  usage: 'expire [archive...]',
   summary: 'Throw archives away for good; the ledger keeps that they existed',
   examples: [
     'archive expire --dry-run',
     'archive expire --older-than 30d --confirm "EXPIRE 12 ARCHIVES"',
     'archive expire 31c06fc4-db22-4740-83ea-48ac14f25810',
+    'archive expire orphans/5b0c5a7e-8f0e-4d52-a3a5-6f0a4c1a2b3c',
   ],
   describe: (command) =>
     command
       .option(
         '--older-than <duration>',
-        'of purges that ended so long ago; default: archive.keepDays',
+        'of purges and runs of redis orphans that ended so long ago; default: archive.keepDays',
       )
       .option('--dry-run', 'list what would go; change nothing')
       .option('--confirm <phrase>', 'the confirmation phrase, instead of the prompt'),
   validate: (raw, targets) => {
     const options = readOptions(optionsSchema, raw);
     if (targets.length > 0 && options.olderThan !== undefined) {
-      throw new PurgeError('USAGE', 'archive expire takes purges or --older-than, not both.');
+      throw new PurgeError('USAGE', 'archive expire takes archives or --older-than, not both.');
     }
     return {
       targets,
@@ -80,63 +88,86 @@ export const archiveExpire = defineCommand<Options>({
 });
 
 async function expire(session: Session, desk: ArchiveDesk, options: Options): Promise<Answer> {
-  const named = await purgesNamed(desk, options.targets);
-  if (desk.ledger === null) return answer({ kind: 'done', plan: NOTHING, result: NONE }, session);
+  const { runs, rest } = await splitRuns(desk, options.targets);
+  const named = await purgesNamed(desk, rest);
+  const about = { session, desk };
+  if (desk.ledger === null) return answer({ kind: 'done', plan: NOTHING, result: NONE }, about);
   if (!options.dryRun) await migrateLedger(desk.database);
-  else if ((await desk.view.all()).size === 0) {
-    return answer({ kind: 'dry-run', plan: NOTHING }, session);
+  else if ((await desk.view.all()).size === 0 && (await desk.orphans.all()).length === 0) {
+    return answer({ kind: 'dry-run', plan: NOTHING }, about);
   }
   const parts = {
     store: desk.store,
     ledger: desk.archives,
     purges: new PurgeStore(desk.database),
+    orphans: desk.orphans,
   };
   const keepDays =
     options.olderThanMs === null ? desk.config.archive.keepDays : options.olderThanMs / DAY_MS;
-  const plan = await planExpiry(
-    parts,
-    options.targets.length > 0
-      ? { kind: 'named', purges: named }
-      : { kind: 'older', keepDays, now: new Date() },
-  );
-  if (options.dryRun) return answer({ kind: 'dry-run', plan }, session);
-  if (plan.archives.length > 0) {
+  const older = { kind: 'older', keepDays, now: new Date() } as const;
+  const isNamed = options.targets.length > 0;
+  const plan = {
+    purges: await planExpiry(parts, isNamed ? { kind: 'named', purges: named } : older),
+    orphans: await planOrphanExpiry(parts, isNamed ? { kind: 'named', runs } : older),
+  };
+  if (options.dryRun) return answer({ kind: 'dry-run', plan }, about);
+  const phrase = phraseOf(plan);
+  if (phrase !== null) {
     const refused = await confirm(session, {
-      phrase: phraseOf(plan),
+      phrase,
       given: options.confirm ?? desk.config.confirmation,
       nothing: 'Nothing was expired.',
-      describe: () => describePlan(plan, session).join('\n'),
+      describe: () => describePlan(plan, desk, session).join('\n'),
     });
-    if (refused !== null) return answer({ kind: 'refused', plan, error: refused }, session);
+    if (refused !== null) return answer({ kind: 'refused', plan, error: refused }, about);
   }
-  const result = await expireArchives(parts, plan, operatorIdentity());
-  return answer({ kind: 'done', plan, result }, session);
+  const operator = operatorIdentity();
+  const result = {
+    purges: await expireArchives(parts, plan.purges, operator),
+    orphans: await expireOrphanArchives(parts, plan.orphans, operator),
+  };
+  return answer({ kind: 'done', plan, result }, about);
 }
 
-const NOTHING: ExpiryPlan = { archives: [], leftovers: [], elsewhere: [] };
-const NONE: ExpiryResult = {
-  expired: [],
-  kept: [],
-  foldersRemoved: 0,
-  sweepSegmentsRemoved: 0,
+const NOTHING: WholePlan = {
+  purges: { archives: [], leftovers: [], elsewhere: [] },
+  orphans: { runs: [], leftovers: [], elsewhere: [] },
+};
+const NONE: WholeResult = {
+  purges: { expired: [], kept: [], foldersRemoved: 0, sweepSegmentsRemoved: 0 },
+  orphans: { expired: [], kept: [], foldersRemoved: 0 },
 };
 
-const phraseOf = (plan: ExpiryPlan): string =>
-  expiryPhrase(plan.archives.map(({ record }) => record.purgeId));
+/** Null where nothing is due. An archive is one archive, whosever it is. */
+function phraseOf({ purges, orphans }: WholePlan): string | null {
+  const ids = [
+    ...purges.archives.map(({ record }) => record.purgeId),
+    ...orphans.runs.map(({ id }) => asPurgeId(id)),
+  ];
+  return ids.length === 0 ? null : expiryPhrase(ids);
+}
 
 type Ending =
-  | { readonly kind: 'dry-run'; readonly plan: ExpiryPlan }
-  | { readonly kind: 'refused'; readonly plan: ExpiryPlan; readonly error: PurgeError }
-  | { readonly kind: 'done'; readonly plan: ExpiryPlan; readonly result: ExpiryResult };
+  | { readonly kind: 'dry-run'; readonly plan: WholePlan }
+  | { readonly kind: 'refused'; readonly plan: WholePlan; readonly error: PurgeError }
+  | { readonly kind: 'done'; readonly plan: WholePlan; readonly result: WholeResult };
 
-function answer(ending: Ending, session: Session): Answer {
-  const { plan } = ending;
+function answer(
+  ending: Ending,
+  { session, desk }: { readonly session: Session; readonly desk: ArchiveDesk },
+): Answer {
+  const { purges, orphans } = ending.plan;
+  const phrase = phraseOf(ending.plan);
   const document = {
     dryRun: ending.kind === 'dry-run',
-    archives: plan.archives.map(documentOf),
-    leftovers: plan.leftovers,
-    elsewhere: plan.elsewhere.map(documentOf),
-    phrase: plan.archives.length === 0 ? null : phraseOf(plan),
+    archives: purges.archives.map(documentOf),
+    orphans: orphans.runs.map((run) => runDocument(run, desk)),
+    leftovers: [...purges.leftovers, ...orphans.leftovers.map(orphanName)],
+    elsewhere: [
+      ...purges.elsewhere.map(documentOf),
+      ...orphans.elsewhere.map((run) => runDocument(run, desk)),
+    ],
+    phrase,
   };
   switch (ending.kind) {
     case 'dry-run':
@@ -145,8 +176,8 @@ function answer(ending: Ending, session: Session): Answer {
         document,
         text: [
           session.colors.bold('Dry run: nothing was changed.'),
-          ...describePlan(plan, session),
-          ...(plan.archives.length === 0 ? [] : [`The phrase: ${phraseOf(plan)}`]),
+          ...describePlan(ending.plan, desk, session),
+          ...(phrase === null ? [] : [`The phrase: ${phrase}`]),
         ].join('\n'),
       };
     case 'refused':
@@ -156,12 +187,20 @@ function answer(ending: Ending, session: Session): Answer {
         text: '',
         errors: [ending.error],
       };
-    case 'done':
+    case 'done': {
+      const { result } = ending;
       return {
         exitCode: EXIT.done,
-        document: { ...document, ...ending.result },
-        text: [...describeResult(ending.result), ...elsewhereLines(plan)].join('\n'),
+        document: {
+          ...document,
+          ...result.purges,
+          foldersRemoved: result.purges.foldersRemoved + result.orphans.foldersRemoved,
+          expiredRuns: result.orphans.expired.map(({ id }) => id),
+          keptRuns: result.orphans.kept.map(({ id }) => id),
+        },
+        text: [...describeResult(result), ...describeElsewhere(ending.plan)].join('\n'),
       };
+    }
     default:
       return ending satisfies never;
   }
@@ -178,65 +217,3 @@ const documentOf = ({ record, purge }: ExpiringArchive): object => ({
   bytes: record.bytes,
   rows: record.rows,
 });
-
-function describePlan(plan: ExpiryPlan, { columns }: Session): string[] {
-  const { archives, leftovers } = plan;
-  const bytes = archives.reduce((sum, { record }) => sum + record.bytes, 0);
-  return [
-    ...(archives.length === 0
-      ? ['No archive is due.']
-      : [
-          `${plural(archives.length, 'archive')} (${formatBytes(bytes)}) would be thrown away; these purges could not be undone any more:`,
-          renderTable(
-            [
-              { head: 'purge' },
-              { head: 'tenant' },
-              { head: 'status' },
-              { head: 'ended' },
-              { head: 'size', align: 'right' },
-              { head: 'rows', align: 'right' },
-            ],
-            archives.map(({ record, purge }) => [
-              purge.id,
-              purge.tenantLabel,
-              purge.status,
-              purge.endedAt === null ? '' : dayOf(purge.endedAt),
-              formatBytes(record.bytes),
-              formatNumber(record.rows),
-            ]),
-            columns,
-          ),
-        ]),
-    ...(leftovers.length === 0
-      ? []
-      : [
-          `${plural(leftovers.length, 'folder')} of archives that expired before would be removed.`,
-        ]),
-    ...elsewhereLines(plan),
-  ];
-}
-
-const elsewhereLines = ({ elsewhere }: ExpiryPlan): string[] =>
-  elsewhere.length === 0
-    ? []
-    : [
-        `${plural(elsewhere.length, 'archive')} due at another place, untouched: ` +
-          [...new Set(elsewhere.map(({ record }) => record.location))].join(', '),
-      ];
-
-function describeResult(result: ExpiryResult): string[] {
-  const { expired, kept, foldersRemoved, sweepSegmentsRemoved } = result;
-  return [
-    expired.length === 0 && foldersRemoved === 0
-      ? 'No archive was due: nothing was thrown away.'
-      : `${plural(expired.length, 'archive')} expired, ${plural(foldersRemoved, 'folder')} removed.`,
-    ...(sweepSegmentsRemoved === 0
-      ? []
-      : [`${plural(sweepSegmentsRemoved, 'segment')} of Redis keys removed.`]),
-    ...(kept.length === 0
-      ? []
-      : [
-          `${plural(kept.length, 'archive')} kept: the purge is live again, or another expiry was faster.`,
-        ]),
-  ];
-}

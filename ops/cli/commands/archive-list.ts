@@ -8,8 +8,9 @@ import { formatBytes, undoWord } from '../output/archive.ts';
 import { renderTable } from '../output/table.ts';
 import { formatNumber, plural } from '../output/text.ts';
 import { type ArchiveDesk, withArchiveDesk } from './archive-desk.ts';
+import { renderRuns, runDocument } from './archive-orphans.ts';
 
-/** Every archive the ledger knows, expired ones too, and the backups made by `archive create`. */
+/** Every archive the ledger knows, expired ones and those of `redis orphans` too, and backups of `archive create`. */
 export const archiveList = defineCommand<null>({
   usage: 'list',
   summary: 'Every archive with its place, size and age, and whether its purge can be undone',
@@ -22,13 +23,19 @@ export const archiveList = defineCommand<null>({
 async function list(session: Session, desk: ArchiveDesk): Promise<Answer> {
   const archives = await listArchives(desk);
   const created = await listCreated(desk);
+  const runs = await desk.orphans.all();
   const { columns } = session;
   const here = desk.store.location();
   const away = archives.filter((archive) => !archive.here && archive.expiredAt === null).length;
   const undoable = archives.filter((archive) => archive.undoable).length;
   return {
     exitCode: EXIT.done,
-    document: { place: { id: desk.place, location: here }, archives, created },
+    document: {
+      place: { id: desk.place, location: here },
+      archives,
+      created,
+      orphans: runs.map((run) => runDocument(run, desk)),
+    },
     text: [
       `Archives at ${here}${desk.place === null ? ', where none was begun yet' : ''}`,
       '',
@@ -83,6 +90,7 @@ async function list(session: Session, desk: ArchiveDesk): Promise<Answer> {
               columns,
             ),
           ]),
+      ...(runs.length === 0 ? [] : ['', renderRuns(runs, desk, session)]),
     ].join('\n'),
   };
 }

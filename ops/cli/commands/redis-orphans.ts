@@ -18,6 +18,7 @@ import {
   renderOrphanRestore,
 } from '../output/orphans.ts';
 import { plural } from '../output/text.ts';
+import { findUnfinishedRun, whyUnrelated } from './redis-relation.ts';
 
 const optionsSchema = z.object({
   delete: z.boolean().default(false),
@@ -47,7 +48,10 @@ export const redisOrphans = defineCommand<Options>({
       .option('--restore <run>', 'put the keys of a run back; keys that are there are left alone')
       .option('--confirm <phrase>', 'the confirmation phrase, instead of the prompt')
       .option('--allow-production', 'go on in production, staging, or with ENVIRONMENT unset')
-      .option('--allow-unrelated', 'go on although no key at all belongs to a tenant that exists'),
+      .option(
+        '--allow-unrelated',
+        'go on although database and Redis do not look as if they belonged together',
+      ),
   validate: (raw) => {
     const options = readOptions(optionsSchema, raw);
     if (options.delete && options.restore !== undefined) {
@@ -65,19 +69,38 @@ export const redisOrphans = defineCommand<Options>({
         return { exitCode: EXIT.done, document: report, text: renderOrphanRestore(report) };
       }
       const look = await lookForOrphans(observer, signal);
-      return options.delete ? realRun(session, observer, options, look) : dryRun(session, look);
+      const unfinishedRun = await findUnfinishedRun(observer);
+      return options.delete
+        ? realRun(session, observer, options, { ...look, unfinishedRun })
+        : dryRun(session, { ...look, unfinishedRun });
     }),
 });
 
-function dryRun(session: Session, { findings, tenantIds }: OrphanLook): Answer {
+interface Look extends OrphanLook {
+  /** One that was stopped: the next delete goes on with it. */
+  readonly unfinishedRun: string | null;
+}
+
+function dryRun(session: Session, { findings, tenantIds, unfinishedRun }: Look): Answer {
   const isAny = tenantIds.length > 0;
   const phrase = isAny ? orphansPhrase(tenantIds) : null;
   return {
     exitCode: EXIT.done,
-    document: { dryRun: true, runId: null, ...findingsDocument(findings), phrase },
+    // Every id: an application's own word, `tenant:settings:…`, looks like one where ids are text.
+    document: {
+      dryRun: true,
+      runId: null,
+      ...findingsDocument(findings),
+      tenantIds,
+      unfinishedRun,
+      phrase,
+    },
     text: [
       session.colors.bold('Dry run: nothing was changed.'),
       ...renderFindings(findings, session),
+      ...(unfinishedRun === null
+        ? []
+        : [`Run ${unfinishedRun} was stopped before its end: --delete goes on with it.`]),
       ...(isAny ? [`Delete them: tenant-purge redis orphans --delete --confirm "${phrase}"`] : []),
     ].join('\n'),
   };
@@ -87,24 +110,27 @@ async function realRun(
   session: Session,
   observer: Observer,
   options: Options,
-  look: OrphanLook,
+  look: Look,
 ): Promise<Answer> {
   const { config } = observer;
-  const { findings, tenantIds } = look;
+  const { findings, tenantIds, unfinishedRun } = look;
   const document = findingsDocument(findings);
-  if (tenantIds.length === 0) {
+  if (tenantIds.length === 0 && unfinishedRun === null) {
     return {
       exitCode: EXIT.done,
       document: { dryRun: false, runId: null, ...document, phrase: null },
       text: [...renderFindings(findings, session), 'Nothing was deleted.'].join('\n'),
     };
   }
-  const phrase = orphansPhrase(tenantIds);
+  // A run that was stopped ends by this, and its archive can expire, though no key is left to delete.
+  const phrase = tenantIds.length === 0 ? null : orphansPhrase(tenantIds);
   const errors = guards(config, options, findings);
+  const unrelated = options.allowUnrelated ? null : await whyUnrelated(observer);
+  if (unrelated !== null) errors.push(unrelated);
   const given = options.confirm ?? config.confirmation;
   const isInteractive = session.io.stdin.isTTY === true && session.io.stderr.isTTY === true;
   // Nobody is asked to type a phrase for what is refused anyway.
-  if (errors.length === 0 || given !== null || !isInteractive) {
+  if (phrase !== null && (errors.length === 0 || given !== null || !isInteractive)) {
     const refused = await confirm(session, {
       phrase,
       given,
@@ -147,7 +173,7 @@ function guards(config: Config, options: Options, findings: OrphanFindings): Pur
       }),
     );
   }
-  if (findings.owned === 0 && !options.allowUnrelated) {
+  if (findings.owned === 0 && findings.orphans.keys > 0 && !options.allowUnrelated) {
     errors.push(
       new PurgeError(
         'IDENTITY_MISMATCH',

@@ -81,12 +81,17 @@ const reasonLines = <Reason extends string>(
     .map((reason) => `  ${formatNumber(counts[reason])}: ${words[reason]}`);
 
 export function renderDeletion(deletion: OrphanDeletion, findings: OrphanFindings): string[] {
-  const { deleted, putBack, runId, isDone, isResumed, location } = deletion;
+  const { deleted, putBack, left, runId, isDone, isResumed, location } = deletion;
   return [
     `${plural(deleted, 'key')} deleted${isResumed ? ', besides those that this run had deleted before' : ''}.`,
     ...(putBack === 0
       ? []
       : [`${plural(putBack, 'key')} put back: the tenant was created in the same moment.`]),
+    ...(left === 0
+      ? []
+      : [
+          `${plural(left, 'key')} left: written to whenever they were to go. Find out who writes them, then run it again.`,
+        ]),
     ...undecidedLines(findings),
     ...skippedLines(findings),
     `Archive: ${location}`,

@@ -23,7 +23,7 @@ export interface CheckedArchive extends ArchiveCheck {
   readonly keys: number;
 }
 
-export interface CheckParts {
+interface CheckParts {
   readonly store: SegmentStore;
   readonly ledger: ArchiveStore;
 }

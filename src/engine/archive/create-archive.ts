@@ -13,7 +13,6 @@ import { SegmentWriter } from '../../archive/segment-writer.ts';
 import type { SegmentStore } from '../../archive/store.ts';
 import type {
   ArchiveChunk,
-  ArchivedKey,
   ArchiveLayout,
   BatchSink,
   KeyChunk,
@@ -25,6 +24,7 @@ import { type DeleteStep, deletesOf } from '../../domain/plan.ts';
 import type { TenantSnapshot } from '../../postgres/rows/tenant-snapshot.ts';
 import type { SweptKey } from '../sweep.ts';
 import { createdGroups } from './created-groups.ts';
+import { keyLine } from './key-lines.ts';
 
 /** Text of one chunk: a reader holds a chunk's compressed bytes in memory. */
 const CHUNK_BYTES = 16 * 1024 * 1024;
@@ -32,7 +32,7 @@ const CHUNK_BYTES = 16 * 1024 * 1024;
 const RESERVE_BYTES = 64 * 1024 * 1024;
 const NEWLINE = 0x0a;
 
-export interface CreateParts {
+interface CreateParts {
   readonly store: SegmentStore;
   readonly databaseIdentity: string;
   readonly databaseVersion: number;
@@ -235,10 +235,8 @@ async function copyKeys(
       if (page.length === 0) continue;
       counts.push(page.length);
       for (const key of page) {
-        const archived = toArchivedKey(key);
-        seen.add(archived.key);
-        const line = Buffer.from(`${JSON.stringify(archived)}\n`, 'utf8');
-        if (!sink.write(counts.length - 1, line)) await sink.drained();
+        seen.add(key.key.toString('latin1'));
+        if (!sink.write(counts.length - 1, keyLine(key))) await sink.drained();
       }
     }
     const chunks = (await sink.store()).map(
@@ -249,13 +247,6 @@ async function copyKeys(
     await writer.close();
   }
 }
-
-const toArchivedKey = ({ id, key, dump, expiresAt }: SweptKey): ArchivedKey => ({
-  tenantId: id as TenantId,
-  key: key.toString('base64'),
-  dump: dump.toString('base64'),
-  expiresAt,
-});
 
 /** What the planner does not understand might miss rows: a backup with a gap is worse than none. */
 function refuseBlocked({ plan }: TenantSnapshot): void {

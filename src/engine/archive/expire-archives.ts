@@ -9,14 +9,14 @@ import type { ArchiveRecord, ArchiveStore } from '../../postgres/ledger/archives
 import type { PurgeStore } from '../../postgres/ledger/purges.ts';
 import { purgeFolder } from './archive-place.ts';
 
-export interface ExpireParts {
+interface ExpireParts {
   readonly store: SegmentStore;
   readonly ledger: ArchiveStore;
   readonly purges: PurgeStore;
 }
 
 /** Whose archives: those named, or all whose purge ended so long ago. */
-export type ExpiryRequest =
+type ExpiryRequest =
   | { readonly kind: 'named'; readonly purges: readonly PurgeRecord[] }
   | { readonly kind: 'older'; readonly keepDays: number; readonly now: Date };
 

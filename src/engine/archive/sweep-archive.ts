@@ -1,9 +1,8 @@
 import { keySegmentName, SWEEPS_FOLDER } from '../../archive/file-name.ts';
 import { SegmentWriter } from '../../archive/segment-writer.ts';
-import { type ArchivedKey } from '../../domain/archive.ts';
-import { asTenantId } from '../../domain/ids.ts';
-import type { SweepArchiving, SweptKey } from '../sweep.ts';
+import type { SweepArchiving } from '../sweep.ts';
 import type { ArchiveParts } from './archive-parts.ts';
+import { archiveKeys } from './key-lines.ts';
 
 /**
  * Archives the keys of a sweep: one segment for all its purges, since a pipeline meets keys of many
@@ -23,32 +22,12 @@ export function makeSweepArchiving(parts: ArchiveParts): SweepArchiving {
       });
       return {
         tenantIds: new Set(purges.map(({ tenantId }) => tenantId)),
-        keep: async (keys) => {
-          const sink = writer.open();
-          try {
-            for (const key of keys) {
-              if (!sink.write(0, Buffer.from(`${lineOf(key)}\n`, 'utf8'))) await sink.drained();
-            }
-            for (const { part: _, ...chunk } of await sink.store()) {
-              await parts.ledger.addKeys({ ...chunk, sweepId: claim.id, keys: keys.length });
-            }
-          } catch (error) {
-            sink.abandon();
-            throw error;
-          }
-        },
+        keep: (keys) =>
+          archiveKeys(writer, keys, (chunk) =>
+            parts.ledger.addKeys({ ...chunk, sweepId: claim.id, keys: keys.length }),
+          ),
         close: () => writer.close(),
       };
     },
   };
-}
-
-function lineOf({ id, key, dump, expiresAt }: SweptKey): string {
-  const archived: ArchivedKey = {
-    tenantId: asTenantId(id),
-    key: key.toString('base64'),
-    dump: dump.toString('base64'),
-    expiresAt,
-  };
-  return JSON.stringify(archived);
 }

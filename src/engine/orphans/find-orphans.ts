@@ -1,13 +1,13 @@
 import { PurgeError } from '../../domain/errors.ts';
 import type { OrphanVerdict } from '../../domain/orphans.ts';
 import type { KeyReading } from '../../redis/key-reading.ts';
-import type { PassPage, PassPosition } from '../../redis/keyspace-pass.ts';
+import type { PassPage } from '../../redis/keyspace-pass.ts';
 import { type JudgeParts, judgeIds } from './judge.ts';
 import { OrphanTally } from './tally.ts';
 
 export interface FindParts extends JudgeParts {
   /** Pages of keys (byte text), one pass. */
-  readonly pages: (from: PassPosition | null) => AsyncIterable<PassPage>;
+  readonly pages: () => AsyncIterable<PassPage>;
   readonly read: (key: string) => KeyReading;
 }
 
@@ -24,7 +24,7 @@ export async function findOrphans(
   signal: AbortSignal | undefined,
 ): Promise<OrphanTally> {
   let tally = new OrphanTally();
-  for await (const page of parts.pages(null)) {
+  for await (const page of parts.pages()) {
     if (signal?.aborted === true) {
       throw new PurgeError('STOP_ASKED', 'Interrupted. Nothing was changed.');
     }

@@ -14,7 +14,7 @@ export interface AwaitedPurges {
   readonly ended: readonly AwaitedPurge[];
 }
 
-export interface AwaitedPurge {
+interface AwaitedPurge {
   readonly purgeId: PurgeId;
   readonly tenantId: TenantId;
   readonly tenantLabel: string;

@@ -11,7 +11,7 @@ import { appendEvent } from './events.ts';
 import { toCampaignRecord } from './rows.ts';
 
 /** One tenant of a campaign, counted. */
-export interface PurgeRequest {
+interface PurgeRequest {
   readonly tenantId: TenantId;
   readonly tenantLabel: string;
   readonly rowsExpected: Readonly<Record<string, number>>;
@@ -19,8 +19,7 @@ export interface PurgeRequest {
   readonly waitsFor?: readonly TenantId[];
 }
 
-export interface CampaignRequest
-  extends Omit<CampaignRecord, 'id' | 'createdAt' | 'planFingerprint'> {
+interface CampaignRequest extends Omit<CampaignRecord, 'id' | 'createdAt' | 'planFingerprint'> {
   readonly plan: Plan;
   readonly purges: readonly PurgeRequest[];
   /** Milliseconds until the purges are due; 0 for at once. */
@@ -28,7 +27,7 @@ export interface CampaignRequest
 }
 
 /** What `enqueue` has just created; each purge wants its first job. */
-export interface CreatedCampaign {
+interface CreatedCampaign {
   readonly id: CampaignId;
   readonly purges: readonly { readonly purgeId: PurgeId; readonly tenantId: TenantId }[];
 }

@@ -33,7 +33,7 @@ const ALREADY: Record<CommandName, readonly PurgeStatus[]> = {
 };
 
 /** What the answer depends on. */
-export interface Asked {
+interface Asked {
   readonly status: PurgeStatus;
   /** The level that was entered last; null before the first and once the rows are gone. */
   readonly level: string | null;

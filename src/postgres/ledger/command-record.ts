@@ -25,7 +25,7 @@ const CLIENT: RawBuilder<unknown> = sql`jsonb_strip_nulls(jsonb_build_object(
 
 type Effect = 'changed' | 'already' | 'conflict';
 
-export interface CommandNote {
+interface CommandNote {
   readonly kind: string;
   readonly details: Readonly<Record<string, unknown>>;
   readonly request: CommandRequest;

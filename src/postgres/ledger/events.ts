@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely';
 import type { LedgerTables } from './tables.ts';
 
 /** A line of the ledger: who did what, to a purge, a campaign or the fleet. */
-export interface LedgerEvent {
+interface LedgerEvent {
   readonly kind: string;
   readonly actor: string;
   readonly purgeId?: string | null;

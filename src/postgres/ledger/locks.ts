@@ -40,6 +40,20 @@ export const lockPipelinesShared = (): RawBuilder<unknown> =>
   sql`select pg_advisory_xact_lock_shared(1953525097, 0)`;
 
 /**
+ * Held shared while another database is restored from a purge's archive: no status of the purge tells
+ * of that. Tried exclusively by an expiry, which leaves such an archive alone.
+ */
+export const lockArchiveShared = (purgeId: PurgeId): RawBuilder<unknown> =>
+  sql`select pg_advisory_xact_lock_shared(1953525099, hashtext(${purgeId}))`;
+
+export const tryLockArchive = (purgeId: PurgeId): RawBuilder<{ locked: boolean }> =>
+  sql`select pg_try_advisory_xact_lock(1953525099, hashtext(${purgeId})) as locked`;
+
+/** The claim of a run of `redis orphans --delete`, its end by a restore, and the expiry of its archive. */
+export const lockOrphanRuns = (): RawBuilder<unknown> =>
+  sql`select pg_advisory_xact_lock(1953525098, 0)`;
+
+/**
  * Runs `work` while holding the reconciler's lock; null when another holds it, and then nothing was
  * done. The lock belongs to a transaction, so that it ends with its connection, also behind a pooler.
  */

@@ -10,7 +10,7 @@ import { appendEvent } from './events.ts';
 import { toPurgeRecord } from './rows.ts';
 import type { LedgerTables } from './tables.ts';
 
-export type Claim =
+type Claim =
   | { readonly kind: 'claimed'; readonly purge: PurgeRecord; readonly fence: Fence }
   /** Not claimable now: paused, ended, not due, the fleet is stopped, or it waits for others. */
   | {
@@ -30,7 +30,7 @@ export type PurgeSelection =
   | { readonly kind: 'all' };
 
 /** What a holder may change about its purge besides the status. */
-export interface PurgePatch {
+interface PurgePatch {
   readonly stage?: Stage;
   readonly level?: string | null;
   readonly rowsDeleted?: number;

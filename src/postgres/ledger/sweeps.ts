@@ -1,7 +1,8 @@
 import { type Kysely, sql } from 'kysely';
 import { asPurgeId, asTenantId, type PurgeId, type TenantId } from '../../domain/ids.ts';
 import type { Database } from '../database.ts';
-import { lockPipelinesShared, lockSweep } from './locks.ts';
+import { lockSweep } from './locks.ts';
+import { type HeldPipeline, holdPipeline } from './pipeline.ts';
 import type { LedgerTables } from './tables.ts';
 
 /** The claim on one pass over the keyspace; `epoch` is checked before every pipeline. */
@@ -20,11 +21,9 @@ export interface SweptPurge {
 }
 
 /** One pipeline under way: a stop waits until it is left. */
-export interface OpenPipeline {
+export interface OpenPipeline extends Pick<HeldPipeline<unknown>, 'isHeld' | 'leave'> {
   /** Tenants that may not be swept any more. */
   readonly barred: ReadonlySet<string>;
-  /** Idempotent; never throws: a connection that was lost has left already. */
-  leave(): Promise<void>;
 }
 
 /** A worker that freezes in a pipeline loses its session after this long, and the stop goes on. */
@@ -158,48 +157,16 @@ export class SweepStore {
   }
 
   /**
-   * As `barred`, under a lock that a stop takes exclusively: what is sent before `leave` is waited for
-   * by every stop that this look has not seen. Cost: a BEGIN and a COMMIT for each pipeline.
+   * As `barred`, under a lock that a stop takes exclusively: see `holdPipeline`.
    * @returns null when the claim has gone to another holder
    */
   async enterPipeline(claim: SweepClaim): Promise<OpenPipeline | null> {
-    let leave = (): void => undefined;
-    const left = new Promise<void>((resolve) => {
-      leave = resolve;
+    const { found, isHeld, leave } = await holdPipeline(this.#ledger, {
+      idleMax: PIPELINE_IDLE_MAX,
+      look: (connection) => this.barred(claim, connection),
+      isOpen: (barred) => barred !== null,
     });
-    // Not a Transaction of Kysely: one whose COMMIT fails never gives its connection back.
-    let held: Promise<void> = Promise.resolve();
-    const barred = await new Promise<Set<string> | null>((resolve, reject) => {
-      held = this.#ledger
-        .connection()
-        .execute(async (connection) => {
-          await sql`begin`.execute(connection);
-          try {
-            await sql`select set_config('idle_in_transaction_session_timeout', ${PIPELINE_IDLE_MAX}, true)`.execute(
-              connection,
-            );
-            await lockPipelinesShared().execute(connection);
-            const found = await this.barred(claim, connection);
-            resolve(found);
-            if (found !== null) await left;
-          } finally {
-            await sql`commit`.execute(connection);
-          }
-        })
-        // Before it is entered the error rises there; afterwards the lost connection has left already.
-        .catch(reject);
-    });
-    if (barred === null) {
-      await held;
-      return null;
-    }
-    return {
-      barred,
-      leave: async () => {
-        leave();
-        await held;
-      },
-    };
+    return found === null ? null : { barred: found, isHeld, leave };
   }
 
   /**

@@ -163,13 +163,15 @@ CREATE TABLE tenant_purge.orphan_run (
   holder text NOT NULL,
   operator text NOT NULL,
   tenant_table text NOT NULL,
+  -- Of the latest holder: a ledger that came with a copy of the database is told by it.
+  database_identity text NOT NULL,
   redis_identity text NOT NULL,
   redis_endpoint text NOT NULL,
   templates text[] NOT NULL,
   place uuid NOT NULL REFERENCES tenant_purge.archive_place,
   -- Inside the place.
   folder text NOT NULL,
-  -- The cursor means something to this process of the server only.
+  -- How far the pass is; one that is resumed passes over the whole keyspace all the same.
   server_run_id text,
   cursor text NOT NULL DEFAULT '0',
   keys_scanned bigint NOT NULL DEFAULT 0,
@@ -179,7 +181,11 @@ CREATE TABLE tenant_purge.orphan_run (
   keys_put_back bigint NOT NULL DEFAULT 0,
   started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-  ended_at timestamptz
+  ended_at timestamptz,
+  -- Its archive was thrown away.
+  expired_at timestamptz,
+  expired_by text,
+  CHECK (expired_at IS NULL OR ended_at IS NOT NULL)
 );
 CREATE UNIQUE INDEX orphan_run_open ON tenant_purge.orphan_run (redis_identity) WHERE ended_at IS NULL;
 

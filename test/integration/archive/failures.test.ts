@@ -1,6 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { checkRows } from '../../../src/archive/check.ts';
@@ -8,28 +7,24 @@ import type { SegmentHandle, SegmentStore } from '../../../src/archive/store.ts'
 import type { PurgeRecord } from '../../../src/domain/records.ts';
 import type { EngineParts } from '../../../src/engine/parts.ts';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import type { LedgerRows, PurgeWorld } from '../../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createSmallApplication } from '../../support/small-application.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
+import { makeFolder } from './archive-folder.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    for (const id of ['a', 'b']) await addTenant(url, id, 8);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { a: 8, b: 8 }));
 });
 afterAll(() => template.drop());
 
 let world: PurgeWorld;
 let folder: string;
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'archive-'));
+beforeEach(async () => {
+  folder = await makeFolder();
 });
-afterEach(async () => {
-  await world.close();
-  rmSync(folder, { recursive: true, force: true });
-});
+afterEach(() => world.close());
 
 async function open(dir = folder): Promise<PurgeRecord> {
   world = await createWorld({
@@ -181,26 +176,21 @@ test('38. what reads back as something else is not deleted', async () => {
 
 test('a worker that sees another archive does not claim the purge, and says why', async () => {
   const purge = await open();
+  let hasBegun = false;
   const parts = world.engine(async (name) => {
-    if (name === 'level-entered') throw new Error('enough for now');
+    if (name === 'level-entered') hasBegun = true;
   });
-  await world.run(purge.id, { parts });
-  await world.pool.query(`update tenant_purge.purge set status = 'restoring' where id = $1`, [
-    purge.id,
-  ]);
+  const stopReason = async (): Promise<string | null> =>
+    hasBegun ? 'the worker shuts down' : null;
+  await world.run(purge.id, { parts, control: { stopReason } });
   const { fence } = await world.find(purge.id);
-  const elsewhere = mkdtempSync(join(tmpdir(), 'archive-'));
-  try {
-    const other = await world.composeOther({ config: { archive: { dir: elsewhere } } });
-    const said: string[] = [];
-    const outcome = await world.run(purge.id, {
-      parts: world.engine(undefined, other),
-      control: { onMilestone: (text) => said.push(text) },
-    });
-    expect(outcome).toMatchObject({ kind: 'not-now' });
-    expect(said.join('\n')).toMatch(/Not claimed by .*its archive lies at .* this process sees/);
-    expect((await world.find(purge.id)).fence).toBe(fence);
-  } finally {
-    rmSync(elsewhere, { recursive: true, force: true });
-  }
+  const other = await world.composeOther({ config: { archive: { dir: await makeFolder() } } });
+  const said: string[] = [];
+  const outcome = await world.run(purge.id, {
+    parts: world.engine(undefined, other),
+    control: { onMilestone: (text) => said.push(text) },
+  });
+  expect(outcome).toMatchObject({ kind: 'not-now' });
+  expect(said.join('\n')).toMatch(/Not claimed by .*its archive lies at .* this process sees/);
+  expect((await world.find(purge.id)).fence).toBe(fence);
 });
