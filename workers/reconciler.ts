@@ -11,7 +11,7 @@ import { runUntilSignal } from './signals.ts';
  * host that is up while the workers are not. Every worker does the same besides its purges.
  * @throws PurgeError when PostgreSQL, Redis or the ledger cannot be used
  */
-export async function runReconcilerProcess(config: Config, shutdown: AbortSignal): Promise<void> {
+async function runReconcilerProcess(config: Config, shutdown: AbortSignal): Promise<void> {
   const actor = await composeActor(config, { role: 'reconciler' });
   try {
     const reconciling = startReconciling(actor);

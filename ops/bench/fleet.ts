@@ -10,20 +10,20 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { ConfigInput } from '../../src/config/schema.ts';
 
 /** What one worker process has used so far; zeros where there is no /proc. */
-export interface Usage {
+interface Usage {
   /** Most that was ever resident, MiB. */
   readonly rssMaxMib: number;
   readonly cpuSec: number;
 }
 
 /** Real worker processes. */
-export interface Fleet {
+interface Fleet {
   usage(): Usage[];
   /** SIGTERM to each and waits; SIGKILL for one that does not end. Idempotent. */
   stop(): Promise<void>;
 }
 
-export interface FleetOptions {
+interface FleetOptions {
   readonly processes: number;
   /** What the configuration file holds. */
   readonly config: ConfigInput;

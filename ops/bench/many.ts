@@ -24,7 +24,7 @@ const WORKERS = 2;
 /** The classic script commits after so many tenants. */
 const TENANTS_PER_COMMIT = 10;
 
-export interface ManyReport extends Comparison {
+interface ManyReport extends Comparison {
   readonly tenants: number;
   readonly rowsDeleted: number;
   readonly redisKeysDeleted: number;

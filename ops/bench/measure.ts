@@ -1,8 +1,8 @@
 /** Runs of each side; the median counts. */
-export const RUNS = 3;
+const RUNS = 3;
 
 /** The two ways a benchmark compares. */
-export interface Sides<Plain, Ours> {
+interface Sides<Plain, Ours> {
   readonly plain: (run: number) => Promise<Plain>;
   readonly ours: (run: number) => Promise<Ours>;
 }

@@ -1,5 +1,5 @@
 /** A schema to plan for: the shape of a large multi-tenant application, the same every time. */
-export interface PlanSchema {
+interface PlanSchema {
   readonly tables: number;
   readonly foreignKeys: number;
   readonly statements: readonly string[];

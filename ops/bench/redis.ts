@@ -29,7 +29,7 @@ const OWN_KEYS = ['tenant-purge:identity', 'bull:tenant-purge:meta'];
 const PREFIX = 'tenant:';
 const UUID_LENGTH = 36;
 
-export interface RedisReport extends Comparison {
+interface RedisReport extends Comparison {
   readonly tenants: number;
   readonly keys: number;
   readonly keysDeleted: number;

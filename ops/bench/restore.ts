@@ -41,7 +41,7 @@ const TABLES = [
   'comments',
 ] as const;
 
-export interface RestoreBenchReport extends Comparison {
+interface RestoreBenchReport extends Comparison {
   readonly rowsRestored: number;
   readonly rssMaxMib: number;
   readonly rssWithin: boolean;

@@ -35,7 +35,7 @@ const LAST_OVER_FIRST_MAX = 1.5;
 /** Size that the figures are promised for, at scale 1. */
 const PROMISED = { whaleRows: 2_500_000, share: 0.8, rowBytes: 200 } as const;
 
-export interface WhaleOptions {
+interface WhaleOptions {
   readonly scale: number;
   /** `batch.targetMs`; the product's default when left out. */
   readonly targetMs?: number;
@@ -44,7 +44,7 @@ export interface WhaleOptions {
 }
 
 /** How the batches of one table went, durations in ms without their COMMIT. */
-export interface TableBatches {
+interface TableBatches {
   readonly table: string;
   readonly batches: number;
   readonly rows: number;
@@ -56,7 +56,7 @@ export interface TableBatches {
   readonly lastWithin: boolean;
 }
 
-export interface WhaleReport extends Comparison, WhaleSize {
+interface WhaleReport extends Comparison, WhaleSize {
   readonly rowsDeleted: number;
   readonly rssMaxMib: number;
   readonly rssWithin: boolean;

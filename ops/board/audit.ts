@@ -4,7 +4,7 @@ import type { BoardParts } from './parts.ts';
 import { actorOf, currentVisitor } from './visitor.ts';
 
 /** What was clicked, where the ledger's own commands write no event of it. */
-export interface Click {
+interface Click {
   /** In the words of the other events, e.g. `promote asked`. */
   readonly kind: string;
   readonly purgeId?: PurgeId | null;

@@ -22,7 +22,7 @@ export interface FleetState {
   readonly batchesOpen: number;
 }
 
-export interface TableFigures {
+interface TableFigures {
   readonly table: string;
   readonly expected: number;
   readonly deleted: number;

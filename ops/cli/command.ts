@@ -29,7 +29,7 @@ export interface Session {
   note(line: string): void;
 }
 
-export interface CommandSpec<Options> {
+interface CommandSpec<Options> {
   /** Name and arguments, e.g. `verify <target>`. */
   readonly usage: string;
   readonly summary: string;

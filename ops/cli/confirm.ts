@@ -3,7 +3,7 @@ import { PurgeError } from '../../src/domain/errors.ts';
 import type { Session } from './command.ts';
 import { writeLine } from './io.ts';
 
-export interface Confirmation {
+interface Confirmation {
   /** What the operator must say. */
   readonly phrase: string;
   /** `--confirm` or CONFIRM_CLEANUP, or null: then there must be somebody to ask. */

@@ -59,7 +59,7 @@ export function validateEnqueue(raw: Readonly<Record<string, unknown>>): Enqueue
 }
 
 /** Whom the operator names, and the report that named them where there is one. */
-export interface Targets {
+interface Targets {
   readonly request: TargetRequest;
   readonly report: TargetList['report'];
 }

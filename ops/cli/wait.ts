@@ -13,7 +13,7 @@ const FAILED_LOOKS_MAX = 120;
 const NO_WORKER_MS = 10_000;
 
 /** Where a campaign is. */
-export interface CampaignProgress {
+interface CampaignProgress {
   readonly purges: number;
   readonly ended: number;
   readonly statuses: ReadonlyMap<PurgeStatus, number>;
@@ -137,7 +137,7 @@ function lineDisplay(session: Session): Display {
 }
 
 /** `3 running, 15 queued`. */
-export const describeStatuses = (progress: CampaignProgress): string =>
+const describeStatuses = (progress: CampaignProgress): string =>
   [...progress.statuses].map(([status, count]) => `${formatNumber(count)} ${status}`).join(', ');
 
 /** Rows per second since the wait began. */

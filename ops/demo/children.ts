@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 /** A worker or the board, as a process of its own. */
-export interface Child {
+interface Child {
   /** First line it prints on stdout; rejects when it ends before. */
   readonly firstLine: Promise<string>;
   /** SIGTERM, and SIGKILL after a while. Idempotent. */

@@ -90,7 +90,7 @@ export function giveTo(path: string, { ids }: ServerUser): void {
 }
 
 /** Asked of the system itself, as that user: modes, groups and access lists all count. */
-export function canEnter(path: string, user: ServerUser): boolean {
+function canEnter(path: string, user: ServerUser): boolean {
   if (!('uid' in user.ids)) return true;
   return spawnSync('test', ['-x', path], { ...user.ids, cwd: '/' }).status === 0;
 }

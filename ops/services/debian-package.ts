@@ -11,7 +11,7 @@ const policyMark = '# written by tenant-purge while it installs a package';
 const policyDenies = 101;
 
 /** Of a server that Debian starts, and enables for the next boot, when it installs it. */
-export type ServerPackage = {
+type ServerPackage = {
   /** Also the name of its service. */
   readonly name: string;
   /** Why it is installed, for people. */

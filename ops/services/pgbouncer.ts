@@ -13,7 +13,7 @@ import {
   stopServer,
 } from './server-process.ts';
 
-export type PgBouncerRequest = {
+type PgBouncerRequest = {
   readonly program: string;
   /** The server behind it; every database of that server can be had through the pooler. */
   readonly databaseUrl: string;

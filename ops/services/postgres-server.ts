@@ -16,7 +16,7 @@ import {
 } from './server-process.ts';
 import { bringTlsFiles } from './tls-files.ts';
 
-export type PostgresRequest = {
+type PostgresRequest = {
   readonly binaries: PostgresBinaries;
   readonly folder: DataFolder;
   readonly user: ServerUser;

@@ -14,7 +14,7 @@ import {
 } from './server-process.ts';
 import { bringTlsFiles } from './tls-files.ts';
 
-export type RedisRequest = {
+type RedisRequest = {
   readonly program: string;
   readonly folder: DataFolder;
   readonly user: ServerUser;

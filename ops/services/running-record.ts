@@ -6,7 +6,7 @@ import { errorCode, readCommandLine, sendSignal, waitUntil } from './processes.t
 export type RecordedProcess = { readonly pid: number; readonly mark: string };
 
 /** `services.json`: who runs on this folder now. The only source of pids that may be ended. */
-export type RunningRecord = {
+type RunningRecord = {
   readonly guardian: RecordedProcess;
   readonly servers: readonly RecordedProcess[];
   /** The guardian is on its way out: worth waiting for. */

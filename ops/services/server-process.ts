@@ -12,7 +12,7 @@ export type ServerProcess = {
   signal(signal: NodeJS.Signals): void;
 };
 
-export type ServerCommand = {
+type ServerCommand = {
   readonly command: string;
   readonly args: readonly string[];
   readonly user: ServerUser;

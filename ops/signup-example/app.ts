@@ -11,7 +11,7 @@ import {
 } from '../../src/prevention/index.ts';
 import { signupPage, type Widget } from './page.ts';
 
-export interface SignupParts {
+interface SignupParts {
   readonly guard: PreventionGuard;
   readonly pool: pg.Pool;
   readonly registry: Registry;

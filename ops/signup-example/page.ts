@@ -74,5 +74,5 @@ export function signupPage(widget: Widget | null, nonce: string): string {
 </html>`;
 }
 
-export const escapeHtml = (text: string): string =>
+const escapeHtml = (text: string): string =>
   text.replace(/[&<>"']/g, (character) => `&#${character.codePointAt(0) ?? 0};`);

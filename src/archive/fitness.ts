@@ -5,7 +5,7 @@ import { errnoOf } from './archive-error.ts';
 import { CREATED_FOLDER, PURGES_FOLDER, SWEEPS_FOLDER } from './file-name.ts';
 
 /** Whether archives can be written to a folder, found out without writing. */
-export interface ArchiveFitness {
+interface ArchiveFitness {
   readonly directory: string;
   /** False: the first archive makes it. */
   readonly exists: boolean;

@@ -15,7 +15,7 @@ import { isSafeName, MANIFEST_FILE } from './file-name.ts';
 import type { SegmentStore } from './store.ts';
 
 /** What a manifest is made of; the rest follows from the chunks. */
-export interface ManifestFacts
+interface ManifestFacts
   extends Omit<Manifest, 'format' | 'settings' | 'writtenAt' | 'segments' | 'digest'> {
   readonly writtenAt: Date;
 }
@@ -53,7 +53,7 @@ export function segmentsOf(chunks: readonly StoredChunk[]): ManifestSegment[] {
 }
 
 /** One thing that does not fit together. */
-export interface ChunkFault {
+interface ChunkFault {
   readonly chunk: StoredChunk;
   readonly what: string;
 }

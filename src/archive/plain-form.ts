@@ -8,13 +8,13 @@ import { type Stage, stagesOf } from './restore-sql-stages.ts';
 import { copyLines, readChunk } from './segment-reader.ts';
 import type { SegmentHandle, SegmentStore } from './store.ts';
 
-export const KEYS_FILE = 'redis-keys.jsonl';
-export const SUMS_FILE = 'SHA256SUMS';
+const KEYS_FILE = 'redis-keys.jsonl';
+const SUMS_FILE = 'SHA256SUMS';
 
 /** The plain form's files lie in the store's own folder. */
 const TOP = '';
 
-export interface PlainFormOptions {
+interface PlainFormOptions {
   readonly store: SegmentStore;
   /** Where the segments of rows lie, and those of keys. */
   readonly folder: string;

@@ -15,7 +15,7 @@ export interface Stage {
 }
 
 /** Bytes of one segment that one `\copy` reads. */
-export interface StageRange extends ByteRange {
+interface StageRange extends ByteRange {
   readonly segment: string;
   /** Of changed rows: their chunk, for a row may have been changed several times. */
   readonly seq: number | null;

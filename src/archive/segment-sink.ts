@@ -15,7 +15,7 @@ const APPEND_BYTES = 1024 * 1024;
 const READ_BACK_BYTES = 1024 * 1024;
 
 /** The writer that a sink belongs to. */
-export interface SinkOwner {
+interface SinkOwner {
   /** The segment to write behind. */
   take(): Promise<OpenSegment>;
   /** Nobody writes to this segment any more; it is closed once `settled`. */

@@ -4,13 +4,13 @@ import { SegmentSink } from './segment-sink.ts';
 import type { SegmentHandle, SegmentStore } from './store.ts';
 
 /** A segment does not take another batch beyond this size. */
-export const SEGMENT_BYTES_MAX = 1024 ** 3;
+const SEGMENT_BYTES_MAX = 1024 ** 3;
 /** Files that writers without a batch under way keep open, in this process. A purge may have a thousand tables. */
 const IDLE_FILES_MAX = 32;
 /** Names tried before something must be wrong with them. */
 const PARTS_MAX = 1_000_000;
 
-export interface SegmentWriterOptions {
+interface SegmentWriterOptions {
   readonly store: SegmentStore;
   readonly folder: string;
   /** Name of the segment's n-th part, from 1. */

@@ -9,7 +9,7 @@ import type { Config } from './config.ts';
 import { type Checked, keepProblems, suggestion } from './problems.ts';
 
 /** The part of the configuration that the environment gives; `keep` is KEEP_TENANT_ID alone. */
-export type EnvironmentConfig = Pick<
+type EnvironmentConfig = Pick<
   Config,
   | 'databaseUrl'
   | 'redisUrl'

@@ -10,7 +10,7 @@ const EXTENSIONS = ['.ts', '.mjs', '.js', '.json'];
 /** Shown where there is no file. */
 export const FILE_NAMES = `${BASE_NAME}.{${EXTENSIONS.map((ext) => ext.slice(1)).join(',')}}`;
 
-export type FoundFile =
+type FoundFile =
   | { readonly kind: 'one'; readonly path: string }
   | { readonly kind: 'none'; readonly path: string }
   | { readonly kind: 'several'; readonly paths: readonly string[] };

@@ -5,7 +5,7 @@ import { checkEnvironment } from './environment.ts';
 import { FILE_NAMES, findConfigFile, readConfigFile } from './file.ts';
 import { checkFile } from './problems.ts';
 
-export interface LoadOptions {
+interface LoadOptions {
   /** As `--config` names it, relative to `cwd`; default: the only `purge.config.*` in `cwd`. */
   readonly file?: string;
   readonly cwd?: string;

@@ -14,7 +14,7 @@ export interface OrphanKeys {
   readonly samples: readonly string[];
 }
 
-export interface OrphanQuestion {
+interface OrphanQuestion {
   readonly redis: Redis;
   readonly templates: readonly KeyTemplate[];
   /** Prefixes of keys that belong to nobody, e.g. the queue's. */

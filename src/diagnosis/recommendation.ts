@@ -23,7 +23,7 @@ export const REASONS = {
 } as const;
 export type Reason = keyof typeof REASONS;
 
-export interface Verdict {
+interface Verdict {
   /** 0 to 100: the points of the rules that were hit, each once. */
   readonly score: number;
   readonly recommendation: Recommendation;

@@ -12,7 +12,7 @@ export interface TenantEntry {
   readonly evidence: readonly (Evidence & { readonly points: number })[];
 }
 
-export interface RuleCount {
+interface RuleCount {
   readonly rule: Rule;
   readonly points: number;
   /** Tenants that hit it. */

@@ -4,7 +4,7 @@ import { canTransition, isLive, type PurgeStatus } from './purge.ts';
 const DAY_MS = 86_400_000;
 
 /** What the ledger knows of a purge and its archive, as far as it decides whether there is a way back. */
-export interface UndoFacts {
+interface UndoFacts {
   readonly status: PurgeStatus;
   readonly endedAt: Date | null;
   /** False where the operator wanted no archive. */
@@ -58,7 +58,7 @@ export interface ArchiveState {
 }
 
 /** What the ledger knows of an archive itself. */
-export interface ArchiveFacts {
+interface ArchiveFacts {
   readonly location: string;
   readonly folder: string;
   readonly bytes: number;

@@ -62,10 +62,6 @@ export function decodeField(field: Buffer): Buffer | null {
   return value.subarray(0, length);
 }
 
-/** As `decodeField`, for text in UTF-8. */
-export const decodeText = (field: Buffer): string | null =>
-  decodeField(field)?.toString('utf8') ?? null;
-
 /** A value as COPY TO writes it; null as `\N`. */
 export function encodeField(value: Buffer | string | null): Buffer {
   if (value === null) return NULL_FIELD;

@@ -11,7 +11,7 @@ export interface TenantRows {
   readonly tenantColumnType: string;
 }
 
-export interface RowReference {
+interface RowReference {
   readonly columns: readonly string[];
   readonly parent: TableName;
   readonly referencedColumns: readonly string[];

@@ -236,7 +236,7 @@ export interface ErrorReport {
   readonly details: ErrorDetails;
 }
 
-export interface PurgeErrorOptions {
+interface PurgeErrorOptions {
   readonly details?: ErrorDetails;
   readonly cause?: unknown;
   /** Replaces the catalogue's remedy where a sharper one is known. */
@@ -275,6 +275,3 @@ export function toPurgeError(thrown: unknown): PurgeError {
 
 /** Remedy of a code, for texts that carry no error object. */
 export const remedyOf = (code: ErrorCode): string => CATALOGUE[code].remedy;
-
-/** Exit code of an error code, e.g. one read back from the ledger. */
-export const exitCodeOf = (code: ErrorCode): ExitCode => CATALOGUE[code].exitCode;

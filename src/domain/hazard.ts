@@ -56,7 +56,7 @@ export interface Hazard {
 }
 
 /** A part of the configuration file. */
-export interface Settlement {
+interface Settlement {
   readonly tables?: Readonly<Record<string, { readonly ownedBy: readonly string[] }>>;
   readonly follow?: readonly string[];
 }

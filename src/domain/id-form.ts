@@ -11,7 +11,7 @@ export type IdForm =
  * `exact`: as PostgreSQL prints ids of this form. `other`: means such an id, but spelled otherwise, e.g. a
  * uuid in capitals. `none`: cannot be one.
  */
-export type IdSpelling = 'exact' | 'other' | 'none';
+type IdSpelling = 'exact' | 'other' | 'none';
 
 /** @param type as `format_type` prints it, of the base type where it is a domain. Pure. */
 export function idFormOf(type: string): IdForm {

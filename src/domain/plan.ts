@@ -25,13 +25,15 @@ interface AnyWay {
   readonly nullable: boolean;
 }
 
-export interface ColumnWay extends AnyWay {
+interface ColumnWay extends AnyWay {
   readonly kind: 'column';
   readonly column: string;
   readonly when: readonly Guard[];
+  /** The key's type where the column is a narrower integer, which has no room for every tenant's id. */
+  readonly comparedAs?: string;
 }
 
-export interface ParentWay extends AnyWay {
+interface ParentWay extends AnyWay {
   readonly kind: 'parent';
   readonly columns: readonly string[];
   readonly when: readonly Guard[];
@@ -41,7 +43,7 @@ export interface ParentWay extends AnyWay {
   readonly parent: TenantPath;
 }
 
-export interface ChildWay extends AnyWay {
+interface ChildWay extends AnyWay {
   readonly kind: 'child';
   /** Own columns, to which the child's `referencingColumns` refer. */
   readonly columns: readonly string[];
@@ -51,7 +53,7 @@ export interface ChildWay extends AnyWay {
   readonly child: TenantPath;
 }
 
-export interface ConditionWay extends AnyWay {
+interface ConditionWay extends AnyWay {
   readonly kind: 'condition';
   readonly sql: string;
 }
@@ -298,7 +300,8 @@ export function tablesOnPath(path: TenantPath): Set<TableName> {
   return tables;
 }
 
-const pathsBelow = (path: TenantPath): TenantPath[] =>
+/** The paths that a path goes on by. */
+export const pathsBelow = (path: TenantPath): TenantPath[] =>
   path.ways.flatMap((way) =>
     way.kind === 'parent' ? [way.parent] : way.kind === 'child' ? [way.child] : [],
   );

@@ -5,7 +5,7 @@ import { nearestMatch } from './near-miss.ts';
  * server has it, unverified; `unverified`, encrypted, whoever answers; `chain`, signed by the CA;
  * `chain-and-name`, and made for the host name of the URL.
  */
-export type TlsDemand = 'none' | 'if-offered' | 'unverified' | 'chain' | 'chain-and-name';
+type TlsDemand = 'none' | 'if-offered' | 'unverified' | 'chain' | 'chain-and-name';
 
 export interface PostgresTls {
   readonly demand: TlsDemand;

@@ -111,9 +111,5 @@ const EDGES = new Set(TRANSITIONS.map((edge) => `${edge.from}>${edge.to}`));
 export const canTransition = (from: PurgeStatus, to: PurgeStatus): boolean =>
   EDGES.has(`${from}>${to}`);
 
-/** Statuses from which `to` can be reached in one step. */
-export const sourcesOf = (to: PurgeStatus): PurgeStatus[] =>
-  TRANSITIONS.filter((edge) => edge.to === to).map((edge) => edge.from);
-
 /** True for a purge that still owes work. */
 export const isLive = (status: PurgeStatus): boolean => LIVE_STATUSES.includes(status);

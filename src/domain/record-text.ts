@@ -6,21 +6,7 @@ const COMMA = ','.charCodeAt(0);
 const QUOTE = '"'.charCodeAt(0);
 
 /**
- * The fields of a row in the text form that PostgreSQL gives a record, `(a,"b ""c""",,"")`: nothing
- * between commas is NULL, `""` is empty. A record without columns reads as one NULL, as it does for
- * PostgreSQL. Pure.
- * @throws TypeError for what is no record
- */
-export function parseRecord(record: Buffer): (Buffer | null)[] {
-  const fields: (Buffer | null)[] = [];
-  eachField(record, (bytes, start, end, isNull) => {
-    fields.push(isNull ? null : Buffer.from(bytes.subarray(start, end)));
-  });
-  return fields;
-}
-
-/**
- * The line, with its newline, that COPY TO would have written for a row.
+ * The line, with its newline, that COPY TO would have written for a row. Pure.
  * @param field the row's record text as a field of COPY text, e.g. of `COPY (SELECT t FROM t) TO STDOUT`
  * @throws TypeError for what is no record; the message has nothing of the row
  */
@@ -44,7 +30,11 @@ export function recordToCopyLine(field: Buffer): Buffer {
   return line.subarray(0, length + 1);
 }
 
-/** Calls back for each field with where its value stands; the buffer is the callback's only until it returns. */
+/**
+ * Reads the text form that PostgreSQL gives a record, `(a,"b ""c""",,"")`: nothing between commas is
+ * NULL, `""` is empty. A record without columns reads as one NULL, as it does for PostgreSQL. Calls
+ * back for each field with where its value stands; the buffer is the callback's only until it returns.
+ */
 function eachField(
   record: Buffer,
   take: (bytes: Buffer, start: number, end: number, isNull: boolean) => void,

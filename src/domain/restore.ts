@@ -2,7 +2,7 @@ import type { ErrorReport } from './errors.ts';
 import type { PurgeId, TableName } from './ids.ts';
 
 /** What can stand in the way of a restore; found before anything is changed. */
-export const CONFLICT_KINDS = [
+const CONFLICT_KINDS = [
   /** The archived table is not there. */
   'TABLE_GONE',
   /** An archived column is not there, or is computed now. */
@@ -48,7 +48,7 @@ export const SETTLEMENTS = {
   KEY_TAKEN: ['skip', 'replace'],
 } as const satisfies Partial<Record<ConflictKind, readonly string[]>>;
 export type SettledKind = keyof typeof SETTLEMENTS;
-export type Settlements = {
+type Settlements = {
   readonly [Kind in SettledKind]?: (typeof SETTLEMENTS)[Kind][number];
 };
 
@@ -86,7 +86,7 @@ export const CONFLICT_ROWS_LISTED = 20;
 export interface RestoreReport {
   readonly purgeId: PurgeId;
   /** `checked`: a dry run; `already`: every row was back before. */
-  readonly outcome: 'restored' | 'already' | 'stopped' | 'checked';
+  readonly outcome: 'restored' | 'already' | 'checked';
   readonly rowsTotal: number;
   readonly rowsRestored: number;
   readonly rowsSkipped: number;

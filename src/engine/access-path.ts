@@ -1,5 +1,5 @@
 /** What is known of one leaf and of the tenant's part in it. */
-export interface LeafFacts {
+interface LeafFacts {
   readonly blocks: number;
   /** `reltuples`; -1 when never analysed. */
   readonly estimatedRows: number;
@@ -12,7 +12,7 @@ export interface LeafFacts {
  * `heap`: visit the leaf block range by block range; never rescans, needs no index, reads all of it.
  * `index`: ask the index for the rows' addresses, then delete those.
  */
-export type AccessPath = 'heap' | 'index';
+type AccessPath = 'heap' | 'index';
 
 /** Below this share of the leaf's rows, the addresses are cheaper than a look at every block. */
 const INDEX_SHARE_MAX = 0.1;

@@ -37,7 +37,7 @@ export interface EngineParts {
   readonly log: EngineLog;
 }
 
-export interface EngineLimits {
+interface EngineLimits {
   readonly targetMs: number;
   readonly maxRows: number;
   readonly smallPurgeRows: number;

@@ -18,7 +18,7 @@ export class InterruptedRun extends Error {
 }
 
 /** Whether a fault passes by itself; `tookMs`: how long the attempt had gone on. */
-export type PassingTest = (fault: DatabaseFault, tookMs: number) => boolean;
+type PassingTest = (fault: DatabaseFault, tookMs: number) => boolean;
 
 const isPassing: PassingTest = ({ faultClass }) => faultClass === 'back-off';
 

@@ -16,7 +16,7 @@ const WATCHED_MS = 10_000;
 const NO_TUNING: Tuning = { fleet: {}, purges: new Map() };
 
 /** How the probe asks. */
-export interface ProbeSource {
+interface ProbeSource {
   readonly ask: (tables: readonly string[]) => Promise<ProbeAnswer>;
   /** False once the process lets go of the database. */
   readonly isOpen: () => boolean;

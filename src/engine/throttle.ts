@@ -8,7 +8,7 @@ import type { SharedProbe } from './shared-probe.ts';
 import { checkControl, whyNotWritten } from './stop.ts';
 import { decide, type ThrottleDecision, type ThrottleLimits } from './throttle-decision.ts';
 
-export interface ThrottleParts {
+interface ThrottleParts {
   readonly limits: ThrottleLimits;
   /** As configured; what the ledger holds goes before. */
   readonly knobs: EffectiveKnobs;

@@ -13,7 +13,7 @@ const CAUSE_FIELDS = ['code', 'severity', 'schema', 'table', 'column', 'constrai
 const CENSOR = '[redacted]';
 const CAUSES_MAX = 10;
 
-export type ErrorFields = Readonly<Record<string, unknown>>;
+type ErrorFields = Readonly<Record<string, unknown>>;
 
 /**
  * An error as a log line has it: type, message and stack with those of its causes, the facts that its

@@ -4,7 +4,7 @@ import { errorFields } from './error-fields.ts';
 /** Structured logger; `child(bindings)` adds facts (purgeId, tenantId, stage, fence) to each line. */
 export type Logger = pino.Logger;
 
-export interface LoggerOptions {
+interface LoggerOptions {
   /** One of pino's levels, `trace` to `fatal`, or `silent`. */
   readonly level: string;
   /** Who speaks: `purge-worker`, `cli`, `board`. */

@@ -35,7 +35,7 @@ export interface TableRule {
   readonly set?: Readonly<Record<string, string | null>>;
 }
 
-export type OnPurge = 'delete' | 'keep' | 'set-null' | 'update';
+type OnPurge = 'delete' | 'keep' | 'set-null' | 'update';
 
 /** A column that holds an owner's key where other columns say so. */
 export interface OwnerRule {

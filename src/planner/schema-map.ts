@@ -80,10 +80,9 @@ export const isReferenceOnly = (key: CatalogueForeignKey): boolean =>
 export const sameColumns = (left: readonly string[], right: readonly string[]): boolean =>
   left.length === right.length && left.every((column) => right.includes(column));
 
-const TYPE_FAMILIES = [
-  ['smallint', 'integer', 'bigint'],
-  ['text', 'character varying'],
-];
+const INTEGERS = ['smallint', 'integer', 'bigint'];
+
+const TYPE_FAMILIES = [INTEGERS, ['text', 'character varying']];
 
 /** True where `=` between the two types uses an index of either: equal, or of one family. */
 export function areComparable(left: string, right: string): boolean {
@@ -93,6 +92,10 @@ export function areComparable(left: string, right: string): boolean {
     TYPE_FAMILIES.some((family) => family.includes(bareLeft) && family.includes(bareRight))
   );
 }
+
+/** True where both are integers, and `left` has no room for every value of `right`. */
+export const isNarrower = (left: string, right: string): boolean =>
+  INTEGERS.includes(left) && INTEGERS.indexOf(left) < INTEGERS.indexOf(right);
 
 const WIDE_FAMILIES = [
   ['smallint', 'integer', 'bigint', 'numeric'],

@@ -2,7 +2,7 @@ import { PurgeError } from '../domain/errors.ts';
 import { connectionError, readFault } from './sqlstate.ts';
 
 /** Where the connection was meant to go, for people. */
-export interface Destination {
+interface Destination {
   /** Without the password. */
   readonly shown: string;
   readonly host: string;

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 
-export interface DatabaseFitness {
+interface DatabaseFitness {
   /** Privileges the role lacks for creating or using the ledger, in words. */
   readonly missing: readonly string[];
   /** How far the server's clock is ahead of this host's. */

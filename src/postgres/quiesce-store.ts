@@ -13,7 +13,7 @@ import { LayoutReader } from './rows/layout-reader.ts';
 import { column, fromTable, literal } from './rows/row-predicate.ts';
 
 /** What the tenant's own row says about its purge now. */
-export interface Standing {
+interface Standing {
   /** Its hold column is true. */
   readonly held: boolean;
   /** This purge has marked it. */
@@ -23,10 +23,10 @@ export interface Standing {
 }
 
 /** How a mark ended; null: it stands, or was there before. */
-export type MarkOutcome = 'put back' | 'gone' | 'stays' | 'failed' | null;
+type MarkOutcome = 'put back' | 'gone' | 'stays' | 'failed' | null;
 
 /** `set`; `was-set` by an earlier run of the purge; `absent`: there is no such tenant row any more. */
-export type MarkResult = 'set' | 'was-set' | 'absent';
+type MarkResult = 'set' | 'was-set' | 'absent';
 
 /** Marks a tenant for the application before its rows go; the ledger's triggers put it back. */
 export class QuiesceStore {

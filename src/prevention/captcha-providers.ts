@@ -1,5 +1,5 @@
 /** What the three providers have in common, and where they differ. */
-export interface CaptchaProvider {
+interface CaptchaProvider {
   readonly verifyUrl: string;
   /** Field of the form that the widget fills in. */
   readonly field: string;

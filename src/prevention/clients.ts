@@ -38,7 +38,7 @@ export function unfailing(log: Log): Log {
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
 /** The answer did not come in time; whatever was asked may still happen. */
-export class TimedOut extends Error {
+class TimedOut extends Error {
   override readonly name = 'TimedOut';
 }
 

@@ -1,7 +1,7 @@
 import { emailDomain } from '../domain/test-data/email-domains.ts';
 
 /** RFC 5321: 64 before the @, 255 after, 254 in all. */
-export const EMAIL_LENGTH_MAX = 254;
+const EMAIL_LENGTH_MAX = 254;
 const MAILBOX_LENGTH_MAX = 64;
 
 /** How a provider reads what stands before the @; from their own documentation. */

@@ -1,7 +1,7 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
 import { REASON_CODES, type ReasonCode } from './reason.ts';
 
-export const OUTCOMES = ['allowed', 'refused', 'reported', 'overridden'] as const;
+const OUTCOMES = ['allowed', 'refused', 'reported', 'overridden'] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 
 /** What the guard counts; names are those of ops/alerts/prevention.yml. */

@@ -21,7 +21,7 @@ export interface HttpResponse {
   status(code: number): { json(body: unknown): unknown };
 }
 
-export type Next = (error?: unknown) => void;
+type Next = (error?: unknown) => void;
 
 export interface MiddlewareOptions {
   /** What is asked for; default: `name`, `subdomain` and `email` of the body. */

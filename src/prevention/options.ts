@@ -48,7 +48,7 @@ export interface LimitOptions {
 
 export const ENFORCED_ENVIRONMENTS: readonly string[] = ['production', 'prod', 'live'];
 
-export const LIMIT_DEFAULTS: Required<LimitOptions> = {
+const LIMIT_DEFAULTS: Required<LimitOptions> = {
   perIp: 3,
   perEmail: 3,
   windowMs: 3_600_000,

@@ -24,7 +24,7 @@ interface TokenKey {
   readonly algorithm: 'HS256' | 'EdDSA';
 }
 
-export interface MintOptions {
+interface MintOptions {
   /** PEM of an Ed25519 private key, or a secret of at least 32 bytes. */
   readonly key: string;
   /** The service that the token is for, e.g. `signup.example.com`. */
@@ -69,7 +69,7 @@ export interface OverrideSettings {
   readonly audience: string;
 }
 
-export type OverrideAnswer =
+type OverrideAnswer =
   | { readonly kind: 'accepted'; readonly id: string; readonly operator: string }
   | { readonly kind: 'refused'; readonly why: string };
 

@@ -21,7 +21,7 @@ const INSERT = `INSERT INTO ${LOG_TABLE}
   FROM jsonb_to_recordset($1::jsonb) AS r(reference uuid, endpoint text, outcome text, rule text,
     reason text, ip inet, email_domain text, payload jsonb)`;
 
-export interface LogEntry {
+interface LogEntry {
   readonly reference: string;
   readonly outcome: Exclude<Outcome, 'allowed'>;
   readonly reasons: readonly Reason[];

@@ -4,7 +4,7 @@ import { emailKey } from './email-address.ts';
 import type { Reason } from './reason.ts';
 import { digestOf, KEY_PREFIX, type SharedMemory } from './shared-memory.ts';
 
-export interface RateLimitSettings {
+interface RateLimitSettings {
   /** Tenants an hour from one address (IPv6: one /64). */
   readonly perIp: number;
   /** Tenants an hour for one mailbox, however it is spelled. */
@@ -13,7 +13,7 @@ export interface RateLimitSettings {
   readonly windowMs: number;
 }
 
-export type LimitAnswer =
+type LimitAnswer =
   /** `places`: what `giveBack` frees. */
   | { readonly kind: 'taken'; readonly places: readonly string[] }
   | { readonly kind: 'exceeded'; readonly reasons: readonly Reason[] }

@@ -3,7 +3,7 @@ const VALUE_LENGTH_MAX = 120;
 /** The most fields of a payload that are kept; a name says what there was. */
 const FIELDS_MAX = 50;
 
-export const REDACTED = '[redacted]';
+const REDACTED = '[redacted]';
 
 /** Fields whose values the log shows: without them nobody can judge a refusal. */
 const SHOWN = new Set(['name', 'subdomain']);

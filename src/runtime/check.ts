@@ -1,5 +1,5 @@
 /** `mind`: it works, and may hurt one day. */
-export type Verdict = 'right' | 'mind' | 'wrong';
+type Verdict = 'right' | 'mind' | 'wrong';
 
 /** One thing that `doctor` has looked at. */
 export interface Check {

@@ -37,7 +37,7 @@ import { parseKeyTemplate, separatorOf } from '../redis/key-template.ts';
 import { makeKeyspace } from './keyspace.ts';
 import { makeThrottle } from './throttle.ts';
 
-export interface ComposeOptions {
+interface ComposeOptions {
   /** Shown in PostgreSQL's and Redis's lists of connections, e.g. `worker`. */
   readonly role: string;
   readonly logDestination?: 'stderr' | 'stdout';

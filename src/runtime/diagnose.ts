@@ -13,7 +13,7 @@ const NAME = 'tenant-purge diagnose';
 /** One for the transaction, one to cancel it. */
 const CONNECTIONS = 2;
 
-export interface DiagnoseOptions {
+interface DiagnoseOptions {
   readonly asOf: Date | null;
   readonly signal?: AbortSignal | undefined;
 }

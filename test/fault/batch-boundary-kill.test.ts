@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { catalogueChecksum, redisChecksum } from '../support/catalogue-checksum.ts';
+import type { TestDatabase } from '../support/postgres.ts';
 import type { LedgerRows, PurgeWorld } from '../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../support/small-application.ts';
+import { createSmallApplication } from '../support/small-application.ts';
 import { createWorld, makeTemplate } from '../support/test-world.ts';
 
 // Scenarios 16 and 18: each boundary has a database, a Redis and a queue of its own.
@@ -9,15 +10,11 @@ const DOOMED = 'doomed';
 /** Worlds side by side; a worker process costs a second of one core to start. */
 const LANES = 6;
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 let undisturbed: { readonly ledger: LedgerRows; readonly hits: Readonly<Record<string, number>> };
 
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    await addTenant(url, 'kept', 2);
-    await addTenant(url, DOOMED, 4);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { kept: 2, [DOOMED]: 4 }));
   undisturbed = await runUndisturbed();
 });
 afterAll(() => template.drop());

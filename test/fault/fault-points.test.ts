@@ -12,8 +12,9 @@ import {
   catalogueChecksum,
   redisChecksum,
 } from '../support/catalogue-checksum.ts';
+import type { TestDatabase } from '../support/postgres.ts';
 import type { LedgerRows, PurgeWorld } from '../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../support/small-application.ts';
+import { createSmallApplication } from '../support/small-application.ts';
 import { createWorld, makeTemplate } from '../support/test-world.ts';
 import { until } from '../support/until.ts';
 
@@ -37,15 +38,11 @@ interface Undisturbed {
   readonly archive: Awaited<ReturnType<typeof readArchive>>;
 }
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 const undisturbed = new Map<Way, Undisturbed>();
 
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    await addTenant(url, 'kept', 2);
-    await addTenant(url, DOOMED, 3);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { kept: 2, [DOOMED]: 3 }));
   await Promise.all(
     [BY_BATCHES, AT_ONCE, WITHOUT_KEYS].map(async (way) => {
       undisturbed.set(way, await runUndisturbed(way));

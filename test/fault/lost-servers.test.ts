@@ -1,18 +1,15 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { runCommand } from '../../src/queue/commands.ts';
 import { catalogueChecksum } from '../support/catalogue-checksum.ts';
+import type { TestDatabase } from '../support/postgres.ts';
 import { actAt, type PurgeWorld } from '../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../support/small-application.ts';
+import { createSmallApplication } from '../support/small-application.ts';
 import { createWorld, makeTemplate } from '../support/test-world.ts';
 import { until } from '../support/until.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    await addTenant(url, 'kept', 3);
-    await addTenant(url, 'doomed', 6);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { kept: 3, doomed: 6 }));
 });
 afterAll(() => template.drop());
 

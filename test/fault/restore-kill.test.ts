@@ -2,23 +2,20 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type FailpointName, RESTORE_FAILPOINTS } from '../../src/engine/failpoints.ts';
 import { catalogueChecksum, redisChecksum } from '../support/catalogue-checksum.ts';
 import { spawnCli } from '../support/cli.ts';
+import type { TestDatabase } from '../support/postgres.ts';
 import { createRestoreWorld, type RestoreWorld, readSequences } from '../support/restore-world.ts';
-import { addTenant, createSmallApplication } from '../support/small-application.ts';
+import { createSmallApplication } from '../support/small-application.ts';
 import { makeTemplate } from '../support/test-world.ts';
 
 const DOOMED = 'doomed';
 /** Worlds side by side; a command under tsx costs two seconds of one core to start. */
 const LANES = 3;
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 const hits = new Map<FailpointName, number>();
 
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    await addTenant(url, 'kept', 2);
-    await addTenant(url, DOOMED, 6);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { kept: 2, [DOOMED]: 6 }));
   await using restoring = await open();
   const purge = await restoring.purge(DOOMED);
   await restoring.restore(purge, {
@@ -51,9 +48,7 @@ async function killAndGoOn(name: FailpointName): Promise<void> {
   const purge = await restoring.purge(DOOMED);
   const failpoint = `${name}:${Math.ceil((hits.get(name) ?? 0) / 2)}`;
   const command = spawnCli(['restore', purge.id, '--config', await restoring.configFile()], {
-    DATABASE_URL: world.config.databaseUrl,
-    REDIS_URL: world.config.redisUrl,
-    ENVIRONMENT: 'test',
+    ...world.environment,
     TENANT_PURGE_FAILPOINT: failpoint,
   });
   await command.result;

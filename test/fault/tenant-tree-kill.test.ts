@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { catalogueChecksum, redisChecksum } from '../support/catalogue-checksum.ts';
+import type { TestDatabase } from '../support/postgres.ts';
 import { createForest, expectLeavesFirst, FOREST } from '../support/tenant-forest.ts';
 import { createWorld, makeTemplate } from '../support/test-world.ts';
 
 const DOOMED = ['left', 'left1', 'left2', 'leaf'];
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 
 beforeAll(async () => {
   template = await makeTemplate(createForest);

@@ -10,6 +10,7 @@ import { runCommand } from '../../src/queue/commands.ts';
 import { catalogueChecksum } from '../support/catalogue-checksum.ts';
 import { runForJson } from '../support/cli.ts';
 import { takeLedgerBack } from '../support/older-ledger.ts';
+import type { TestDatabase } from '../support/postgres.ts';
 import type { PurgeWorld } from '../support/purge-world.ts';
 import { addTenant, createSmallApplication } from '../support/small-application.ts';
 import { createWorld, makeTemplate } from '../support/test-world.ts';
@@ -42,7 +43,7 @@ const ROWS = {
   'public.workspaces': 4,
 };
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 let folder: string;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'older-ledger-'));
@@ -136,14 +137,7 @@ test.each(MIGRATIONS.filter(({ version }) => version < LEDGER_VERSION))(
 
     const old = MIGRATIONS.slice(0, version).map((each) => each.version);
     expect(await versions()).toEqual(old);
-    const shown = await runForJson(['status'], {
-      cwd: folder,
-      env: {
-        DATABASE_URL: world.config.databaseUrl,
-        REDIS_URL: world.config.redisUrl,
-        ENVIRONMENT: 'test',
-      },
-    });
+    const shown = await runForJson(['status'], { cwd: folder, env: world.environment });
     expect(shown.exitCode, JSON.stringify(shown.document)).toBe(0);
     const statuses = (shown.document['purges'] as { tenantId: string; status: string }[]).map(
       (purge) => [purge.tenantId, purge.status],

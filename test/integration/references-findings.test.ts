@@ -342,12 +342,17 @@ describe('Rows of many tenants', () => {
     await given(sql, async () => {
       for (const step of deleteSteps(plan)) {
         const together = new Map<string, number>();
-        for (const { tenantId, rows } of await countPerTenant(client, step, EVERYONE)) {
+        for (const { tenantId, rows } of await countPerTenant(
+          client,
+          step,
+          plan.tenant,
+          EVERYONE,
+        )) {
           together.set(tenantId, (together.get(tenantId) ?? 0) + rows);
         }
         const alone = new Map<string, number>();
         for (const id of EVERYONE) {
-          for (const { tenantId, rows } of await countPerTenant(client, step, [id])) {
+          for (const { tenantId, rows } of await countPerTenant(client, step, plan.tenant, [id])) {
             alone.set(tenantId, (alone.get(tenantId) ?? 0) + rows);
           }
         }
@@ -359,7 +364,7 @@ describe('Rows of many tenants', () => {
   it('are those that each table has, whatever the ways by which they are owned', async () => {
     const counts: Record<string, number> = {};
     for (const step of deleteSteps(plan)) {
-      const found = await countPerTenant(client, step, [T1, T2]);
+      const found = await countPerTenant(client, step, plan.tenant, [T1, T2]);
       counts[step.table] = found.reduce((sum, { rows }) => sum + rows, 0);
     }
     expect(counts).toEqual({

@@ -1,12 +1,13 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { carryOutCommand } from '../../src/queue/commands.ts';
 import type { CommandQueue } from '../../src/queue/tell-queue.ts';
+import type { TestDatabase } from '../support/postgres.ts';
 import type { PurgeWorld } from '../support/purge-world.ts';
 import { createSmallApplication } from '../support/small-application.ts';
 import { createWorld, makeTemplate } from '../support/test-world.ts';
 import { until } from '../support/until.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
   template = await makeTemplate(createSmallApplication);
 });

@@ -3,21 +3,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { type CliResult, runInProcess, spawnCli } from '../support/cli.ts';
+import type { TestDatabase } from '../support/postgres.ts';
 import type { PurgeWorld } from '../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../support/small-application.ts';
+import { createSmallApplication } from '../support/small-application.ts';
 import { createWorld, makeTemplate } from '../support/test-world.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 let world: PurgeWorld;
 let folder: string;
 let config: string;
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'archive-process-'));
   config = join(folder, 'purge.config.json');
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    for (const id of ['doomed', 'kept']) await addTenant(url, id, 4);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { doomed: 4, kept: 4 }));
   const archive = { dir: join(folder, 'archive') };
   world = await createWorld({ template: template.name, config: { archive } });
   writeFileSync(
@@ -32,16 +30,10 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const env = (): NodeJS.ProcessEnv => ({
-  DATABASE_URL: world.config.databaseUrl,
-  REDIS_URL: world.config.redisUrl,
-  ENVIRONMENT: 'test',
-  LOG_LEVEL: 'silent',
-});
 const tenantPurge = (...argv: string[]): Promise<CliResult> =>
-  spawnCli([...argv, '--config', config], env()).result;
+  spawnCli([...argv, '--config', config], world.environment).result;
 const inProcess = (...argv: string[]): Promise<CliResult> =>
-  runInProcess([...argv, '--config', config], { env: env() });
+  runInProcess([...argv, '--config', config], { env: world.environment });
 
 it('an archive is made, checked, damaged, found out and thrown away by processes of their own', async () => {
   const worker = await world.spawnWorker();

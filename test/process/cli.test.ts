@@ -628,10 +628,16 @@ describe('the role of ops/sql/roles.sql', () => {
     expect(before.exitCode).toBe(2);
     expect(before.stdout).toContain('lacks');
     const refused = await runForJson(enqueueForReal(FIRST), { env: roleEnv });
-    expect(refused.exitCode).toBe(2);
+    expect(refused.exitCode).toBe(3);
     expect(refused.document).toMatchObject({
-      error: { code: 'PRIVILEGE_MISSING', remedy: expect.stringContaining('roles.sql') },
+      error: { code: 'HAZARD_BLOCKS', remedy: expect.stringContaining('roles.sql') },
     });
+    // Every table at once, and not the first that PostgreSQL refuses.
+    for (const table of ['tenants', 'agents', 'messages']) {
+      expect(refused.document['error']).toMatchObject({
+        message: expect.stringMatching(`MISSING_PRIVILEGE .* on public\\.${table}`),
+      });
+    }
     await expectUntouched();
 
     await query(rolesSql);

@@ -5,8 +5,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { PurgeRecord } from '../../src/domain/records.ts';
 import { catalogueChecksum } from '../support/catalogue-checksum.ts';
 import { type CliOptions, type CliResult, runForJson, runInProcess } from '../support/cli.ts';
+import { freezeInBatch } from '../support/frozen-worker.ts';
+import type { TestDatabase } from '../support/postgres.ts';
 import type { PurgeWorld } from '../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../support/small-application.ts';
+import { createSmallApplication } from '../support/small-application.ts';
 import { createWorld, makeTemplate } from '../support/test-world.ts';
 import { until } from '../support/until.ts';
 import type { WorkerProcess } from '../support/worker-process.ts';
@@ -21,7 +23,7 @@ const ROWS = { 'public.messages': 24, 'app.events': 12, 'public.agents': 12, 'pu
 
 const WORKER = { lockMs: LOCK_MS, reconcileMs: 600_000 };
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 let folder: string;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'frozen-'));
@@ -29,11 +31,7 @@ beforeAll(async () => {
     join(folder, 'purge.config.json'),
     JSON.stringify({ tenant: { table: 'public.tenants', key: 'id' }, worker: WORKER }),
   );
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    await addTenant(url, 'kept', 3);
-    await addTenant(url, 'doomed', 12);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { kept: 3, doomed: 12 }));
 });
 afterAll(async () => {
   await template?.drop();
@@ -59,14 +57,7 @@ beforeEach(async () => {
 });
 afterEach(() => world.close());
 
-const cli = (): CliOptions => ({
-  cwd: folder,
-  env: {
-    DATABASE_URL: world.config.databaseUrl,
-    REDIS_URL: world.config.redisUrl,
-    ENVIRONMENT: 'test',
-  },
-});
+const cli = (): CliOptions => ({ cwd: folder, env: world.environment });
 
 const run = (...argv: string[]): Promise<CliResult> => runInProcess(argv, cli());
 
@@ -85,32 +76,6 @@ async function freezeBetweenBatches(purge: PurgeRecord): Promise<void> {
       : null,
   );
   frozen.kill('SIGSTOP');
-}
-
-/** A worker that is frozen inside a batch: its DELETE waits for a row, then is through uncommitted. */
-async function freezeInBatch(): Promise<void> {
-  const holder = await world.pool.connect();
-  try {
-    await holder.query('begin');
-    await holder.query(
-      `select from public.messages where ctid = (select max(m.ctid) from public.messages m
-       join public.conversations c on c.id = m.conversation_id where c.tenant_id = 'doomed')
-       for update`,
-    );
-    frozen = await world.spawnWorker();
-    await until('the delete waits for the row', 90_000, async () =>
-      (await world.value(
-        `select count(*)::int from pg_stat_activity where wait_event_type = 'Lock'
-         and query ~ 'delete from' and datname = current_database()`,
-      )) === 0
-        ? null
-        : true,
-    );
-    frozen.kill('SIGSTOP');
-  } finally {
-    await holder.query('rollback');
-    holder.release();
-  }
 }
 
 /** Everything that the ledger and the application have of the purge. */
@@ -208,7 +173,7 @@ describe('33. a worker process that is frozen', () => {
       const purge = await world.enqueueOne('doomed');
       // At full speed until the row that is locked.
       await run('tune', '--all', '--max-rows-per-sec', '0');
-      await freezeInBatch();
+      frozen = await freezeInBatch(world);
       const booked = await bookedRows(purge);
 
       const stopping = timed(run(command, 'doomed', '--wait'));

@@ -91,6 +91,15 @@ describe('a plan as a role that may read nothing', () => {
         expect(missing[0]?.remedy).toContain(`GRANT USAGE ON SCHEMA public TO ${role}`);
         const { stdout } = await runInProcess(plan(...argv), asRole);
         expect(stdout.includes('Nothing was counted')).toBe(argv.length > 0);
+        const dryRun = ['enqueue', '--tenant', 'nobody', '--dry-run', '--config', demoConfig];
+        const refusal = await runForJson(dryRun, asRole);
+        expect(refusal).toMatchObject({
+          exitCode: 3,
+          document: { dryRun: true, purges: [], error: { code: 'HAZARD_BLOCKS' } },
+        });
+        const errors = JSON.stringify(refusal.document);
+        for (const { message } of missing)
+          expect(errors).toContain(JSON.stringify(message).slice(1, -1));
       } finally {
         await owner.query(`grant usage on schema public to public; drop role ${role};`);
         await owner.end();

@@ -2,12 +2,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { runForJson, runInProcess } from '../support/cli.ts';
+import { type CliOptions, runForJson, runInProcess } from '../support/cli.ts';
+import type { TestDatabase } from '../support/postgres.ts';
 import type { PurgeWorld } from '../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../support/small-application.ts';
+import { createSmallApplication } from '../support/small-application.ts';
 import { createWorld, makeTemplate } from '../support/test-world.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 let folder: string;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'tune-'));
@@ -15,10 +16,7 @@ beforeAll(async () => {
     join(folder, 'purge.config.json'),
     JSON.stringify({ tenant: { table: 'public.tenants', key: 'id' } }),
   );
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    await addTenant(url, 'a', 20);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { a: 20 }));
 });
 afterAll(async () => {
   await template.drop();
@@ -34,14 +32,7 @@ beforeEach(async () => {
 });
 afterEach(() => world.close());
 
-const cli = () => ({
-  cwd: folder,
-  env: {
-    DATABASE_URL: world.config.databaseUrl,
-    REDIS_URL: world.config.redisUrl,
-    ENVIRONMENT: 'test',
-  },
-});
+const cli = (): CliOptions => ({ cwd: folder, env: world.environment });
 
 describe('tune', () => {
   it('slows a purge down in mid-run, shows it in status, and lets it go again', async () => {

@@ -98,7 +98,7 @@ export async function carryOut(
     },
     plan,
   };
-  const meter = new ProgressMeter(control, 0, 0);
+  const meter = new ProgressMeter(control, { rowsDeleted: 0, rowsTotal: 0, fence: 1 });
   if (options.way === 'by batches') return deleteLevels(run, meter);
   if (!(await purgeAtOnce(run, meter))) throw new Error('too slow for one transaction');
 }

@@ -39,8 +39,11 @@ export function databaseUrlOf(name: string): string {
   return url.href;
 }
 
-async function runAsAdmin(sql: string): Promise<void> {
-  const client = new Client({ connectionString: inject('databaseUrl') });
+const runAsAdmin = (sql: string): Promise<void> => runSql(inject('databaseUrl'), sql);
+
+/** Runs SQL, also several statements, in a session of its own. */
+export async function runSql(url: string, sql: string): Promise<void> {
+  const client = new Client({ connectionString: url });
   await client.connect();
   try {
     await client.query(sql);

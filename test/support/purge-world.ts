@@ -199,6 +199,11 @@ export class PurgeWorld {
     return runPurge(options.parts ?? this.engine(), purgeId, makeControl(options.control));
   }
 
+  /** Variables by which a command reaches this world. */
+  get environment(): Readonly<Record<string, string>> {
+    return this.#made.environment;
+  }
+
   /** Waits until none of the purges is live. */
   async untilEnded(limitMs = 30_000): Promise<PurgeRecord[]> {
     return until('every purge has ended', limitMs, async () => {

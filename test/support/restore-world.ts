@@ -2,10 +2,18 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, escapeIdentifier, type Pool } from 'pg';
+import { expect } from 'vitest';
+import { PurgeError } from '../../src/domain/errors.ts';
 import type { PurgeRecord } from '../../src/domain/records.ts';
-import { NO_RULES, type RestoreReport, type RestoreRules } from '../../src/domain/restore.ts';
+import {
+  type Conflict,
+  NO_RULES,
+  type RestoreReport,
+  type RestoreRules,
+} from '../../src/domain/restore.ts';
 import { noFailpoint } from '../../src/engine/failpoints.ts';
 import { type RestoreCommand, restorePurge } from '../../src/runtime/restore.ts';
+import { catalogueChecksum } from './catalogue-checksum.ts';
 import { createDatabase } from './postgres.ts';
 import { openWorld, type PurgeWorld, type WorldOptions } from './purge-world.ts';
 import { claimRedisDatabase } from './redis.ts';
@@ -99,6 +107,29 @@ export async function createRestoreWorld(
       await world.close();
     },
   };
+}
+
+/**
+ * What a restore by these rules finds in the way; it must have changed nothing.
+ * @throws Error where it ends otherwise than by RESTORE_CONFLICTS
+ */
+export async function conflictsOf(
+  restoring: RestoreWorld,
+  purge: PurgeRecord,
+  rules: Partial<RestoreRules> = {},
+): Promise<readonly Conflict[]> {
+  const { world } = restoring;
+  const rows = await catalogueChecksum(world.pool, { except: [] });
+  const error = await restoring.restore(purge, { rules: rulesOf(rules) }).then(
+    () => null,
+    (thrown: unknown) => thrown,
+  );
+  if (!(error instanceof PurgeError) || error.code !== 'RESTORE_CONFLICTS') {
+    throw new Error(`no conflict: ${String(error)}`, { cause: error });
+  }
+  expect(await catalogueChecksum(world.pool, { except: [] })).toEqual(rows);
+  expect(await world.find(purge.id)).toMatchObject({ status: purge.status });
+  return error.details['conflicts'] as readonly Conflict[];
 }
 
 /** Rules as `--settle` and `--trigger` give them. */

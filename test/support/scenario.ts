@@ -10,6 +10,7 @@ import { enqueueCampaign } from '../../src/queue/enqueue.ts';
 import { plantRedisIdentity } from '../../src/redis/identity.ts';
 import type { Actor } from '../../src/runtime/compose.ts';
 import { type CatalogueChecksum, catalogueChecksum } from './catalogue-checksum.ts';
+import type { TestDatabase } from './postgres.ts';
 import type { LedgerRows, PurgeWorld } from './purge-world.ts';
 import { createWorld, makeTemplate } from './test-world.ts';
 
@@ -69,7 +70,7 @@ export interface Scenario {
 
 /** Registers the hooks of a test file that opens scenarios, one at a time. */
 export function useScenarios(): (sql: string, options?: ScenarioOptions) => Promise<Scenario> {
-  let template: Awaited<ReturnType<typeof makeTemplate>>;
+  let template: TestDatabase;
   let world: PurgeWorld | null = null;
   beforeAll(async () => {
     template = await makeTemplate(() => Promise.resolve());

@@ -64,10 +64,17 @@ create index on app.events (tenant_id);
 insert into public.countries values ('DE'), ('FR');
 `;
 
-/** Creates the application's tables in an empty database. */
-export async function createSmallApplication(url: string): Promise<void> {
+/**
+ * Creates the application's tables in an empty database.
+ * @param tenants tenants to add, in this order, each with its rows as `addTenant` takes them
+ */
+export async function createSmallApplication(
+  url: string,
+  tenants: Readonly<Record<string, number>> = {},
+): Promise<void> {
   await withClient(url, async (client) => {
     await client.query(SCHEMA);
+    for (const [id, rows] of Object.entries(tenants)) await addTenant(client, id, rows);
   });
 }
 

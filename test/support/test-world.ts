@@ -1,13 +1,17 @@
-import { createDatabase } from './postgres.ts';
+import { createDatabase, runSql, type TestDatabase } from './postgres.ts';
 import { openWorld, type PurgeWorld, type WorldOptions } from './purge-world.ts';
 import { claimRedisDatabase } from './redis.ts';
 
-/** A database that tests copy, so that an application is built once a file. */
+/**
+ * A database that tests copy, so that an application is built once a file.
+ * @param build SQL for an empty database, or what builds the application in it
+ */
 export async function makeTemplate(
-  build: (url: string) => Promise<void>,
-): Promise<{ readonly name: string; drop(): Promise<void> }> {
+  build: string | ((url: string) => Promise<void>),
+): Promise<TestDatabase> {
   const database = await createDatabase({ name: 'template' });
-  await build(database.url);
+  if (typeof build === 'string') await runSql(database.url, build);
+  else await build(database.url);
   return database;
 }
 

@@ -10,7 +10,7 @@ import { purgeTable } from './purge-table.ts';
 import { describeFleet } from './state.ts';
 import { formatTime, plural } from './text.ts';
 
-export interface CampaignView {
+interface CampaignView {
   readonly campaign: CampaignRecord;
   readonly fleet: FleetState;
   readonly figures: PurgesFigures;

@@ -22,7 +22,7 @@ export function gone(deleted: number, expected: number): string {
   return `${formatNumber(deleted)} of ${formatNumber(expected)} rows gone, ${formatNumber(Math.max(0, expected - deleted))} remain${share}`;
 }
 
-export interface Action {
+interface Action {
   readonly label: string;
   readonly path: string;
   readonly enabled: boolean;

@@ -10,7 +10,7 @@ import { describeFleet } from './state.ts';
 import { formatNumber, formatTime } from './text.ts';
 import { type KnobsView, paceSection } from './tune-form.ts';
 
-export interface FleetView {
+interface FleetView {
   readonly fleet: FleetState;
   readonly live: readonly PurgeRecord[];
   readonly liveFigures: PurgesFigures;

@@ -3,7 +3,7 @@ import type { Visitor } from '../visitor.ts';
 import { type Html, html } from './html.ts';
 import { fleetPath, livePath, stylePath } from './links.ts';
 
-export interface Frame {
+interface Frame {
   readonly title: string;
   readonly environment: string;
   readonly visitor: Visitor;

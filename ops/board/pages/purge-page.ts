@@ -13,7 +13,7 @@ import { describePurge } from './state.ts';
 import { formatBytes, formatDuration, formatNumber, formatTime, plural } from './text.ts';
 import { paceSection } from './tune-form.ts';
 
-export interface PurgePageOptions {
+interface PurgePageOptions {
   readonly visitor: Visitor;
   /** A holder silent for longer is taken to be dead. */
   readonly lockMs: number;
@@ -111,7 +111,7 @@ ${level.tables.map(
 </table></div></details>`;
 }
 
-export const errorBox = (error: ErrorReport): Html =>
+const errorBox = (error: ErrorReport): Html =>
   html`<div class="state bad"><p><code>${error.code}</code> ${error.message}</p><p><b>What to do:</b> ${error.remedy}</p></div>`;
 
 function residueBox({ purge }: PurgeFigures): Html | null {
@@ -122,7 +122,7 @@ function residueBox({ purge }: PurgeFigures): Html | null {
   return html`<div class="state"><p><b>Left when it ended:</b> ${left}</p></div>`;
 }
 
-export function eventTable(events: readonly LedgerEvent[]): Html {
+function eventTable(events: readonly LedgerEvent[]): Html {
   if (events.length === 0) return html`<p class="dim">None yet.</p>`;
   return html`<table>${events.map(
     ({ at, kind, actor, details }) => html`<tr><td class="time">${formatTime(at)}</td>

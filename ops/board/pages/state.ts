@@ -6,7 +6,7 @@ import { describePending } from '../../cli/commands/stop-wording.ts';
 import type { FleetState } from '../figures.ts';
 import { formatDuration, formatTime, plural } from './text.ts';
 
-export type Tone = 'good' | 'wait' | 'bad' | 'run' | '';
+type Tone = 'good' | 'wait' | 'bad' | 'run' | '';
 
 /** How things stand, in one word and one sentence. */
 export interface Statement {

@@ -15,7 +15,7 @@ export interface KnobsView {
 
 export type TypedKnobs = Readonly<Partial<Record<keyof Knobs, string>>>;
 
-export interface TunePage {
+interface TunePage {
   /** What is tuned, in words, e.g. `the purge of Northwind`. */
   readonly what: string;
   readonly knobs: KnobsView;

@@ -82,6 +82,8 @@ export const enqueue = defineCommand<EnqueueOptions>({
       const prepared = await prepareCampaign(observer.prepare, request);
       checkReportTable(report, prepared.plan.tenant.table);
       if (session.io.interrupted.aborted) throw interruptedBefore();
+      // There are no figures to show, nor anything to confirm.
+      if (!prepared.isCounted) return refuseUncounted(observer.config, options, prepared);
       return options.dryRun
         ? dryRun(session, observer.config, options, prepared)
         : realRun(session, observer, options, { request, prepared });
@@ -89,13 +91,38 @@ export const enqueue = defineCommand<EnqueueOptions>({
   },
 });
 
+function refuseUncounted(
+  config: Config,
+  options: EnqueueOptions,
+  prepared: PreparedCampaign,
+): Answer {
+  const errors = errorsFor(options, config, prepared);
+  const answer = refuse(errors, prepared);
+  if (!options.dryRun) return answer;
+  const { hazards, refused } = prepared;
+  const found = { dryRun: true, campaignId: null, purges: [], refused, hazards, command: null };
+  return { ...answer, document: { ...found, ...errorsOf(errors) } };
+}
+
+/** What stands in the way; a dry run is allowed anywhere. */
+function errorsFor(
+  options: EnqueueOptions,
+  config: Config,
+  prepared: PreparedCampaign,
+): PurgeError[] {
+  const allowed = allowedBy(options, config);
+  if (options.dryRun) return findObstacles(prepared, allowed);
+  const { environment } = config;
+  return checkGuards(prepared, { environment, allowed, allowProduction: options.allowProduction });
+}
+
 function dryRun(
   session: Session,
   config: Config,
   options: EnqueueOptions,
   prepared: PreparedCampaign,
 ): Answer {
-  const errors = findObstacles(prepared, allowedBy(options, config));
+  const errors = errorsFor(options, config, prepared);
   const size = sizeOf(prepared);
   const command = errors.length === 0 ? realCommand(options, config, prepared) : null;
   const places = placesInTree(prepared.tenants);
@@ -146,11 +173,7 @@ async function realRun(
   const { config } = observer;
   const { prepared, request } = asked;
   const allowed = allowedBy(options, config);
-  const errors = checkGuards(prepared, {
-    environment: config.environment,
-    allowed,
-    allowProduction: options.allowProduction,
-  });
+  const errors = errorsFor(options, config, prepared);
   const targetsAreClear = prepared.refused.length === 0 && prepared.tenants.length > 0;
   const given = options.confirm ?? config.confirmation;
   // Nobody is asked to type a phrase for what is refused anyway.

@@ -1,4 +1,6 @@
 import type { Config } from '../../../src/config/config.ts';
+import type { PurgeRecord } from '../../../src/domain/records.ts';
+import { findTarget, notFound } from '../../../src/engine/campaign/find-target.ts';
 import { LivePlan } from '../../../src/engine/live-plan.ts';
 import { createLogger, type Logger } from '../../../src/observability/logger.ts';
 import {
@@ -83,6 +85,18 @@ export async function withLedgerDesk<Result>(
     await queue.close();
     await database.close();
   }
+}
+
+/**
+ * What a word means as purges: a purge, a tenant's newest one, or all of a campaign.
+ * @throws PurgeError NOT_FOUND
+ */
+export async function purgesOf({ ledger }: LedgerDesk, word: string): Promise<PurgeRecord[]> {
+  if (ledger === null) throw notFound(word);
+  const target = await findTarget(ledger, word);
+  return target.kind === 'purge'
+    ? [target.purge]
+    : ledger.purges.select({ kind: 'campaign', id: target.campaign.id });
 }
 
 const viewOf = (database: Database): LedgerView => ({

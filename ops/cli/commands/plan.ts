@@ -90,21 +90,17 @@ async function planOnly(observer: Observer) {
   return { plan: found, hazards: found.hazards, rows: undefined, totals: undefined };
 }
 
-/**
- * Where PostgreSQL refuses to count what the plan blocks anyway (a table closed to the role, types that
- * do not compare), the plan itself tells more than the first refusal.
- */
+/** Where the role may not read the ledger either, the plan itself tells more than that refusal. */
 const orPlanOnly =
   (observer: Observer) =>
   async (thrown: unknown): ReturnType<typeof planOnly> => {
-    if (!UNCOUNTABLE.has(readFault(thrown).sqlState ?? '')) throw thrown;
+    if (readFault(thrown).sqlState !== MISSING_PRIVILEGE) throw thrown;
     const found = await planOnly(observer);
     if (found.hazards.some(({ severity }) => severity === 'blocks')) return found;
     throw thrown;
   };
 
-/** Missing privilege; no such operator. */
-const UNCOUNTABLE: ReadonlySet<string> = new Set(['42501', '42883']);
+const MISSING_PRIVILEGE = '42501';
 
 async function planWithCounts(observer: Observer, options: Options) {
   const prepared = await prepareCampaign(
@@ -116,7 +112,12 @@ async function planWithCounts(observer: Observer, options: Options) {
   // A tenant with a live purge can be looked at all the same.
   if (options.tenant !== undefined) {
     const refused = prepared.refused.filter(({ code }) => code !== 'TENANT_BUSY');
-    requireTargets({ tenants: prepared.tenants, refused });
+    if (prepared.isCounted || refused.length > 0) {
+      requireTargets({ tenants: prepared.tenants, refused });
+    }
+  }
+  if (!prepared.isCounted) {
+    return { plan: prepared.plan, hazards: prepared.hazards, rows: undefined, totals: undefined };
   }
   return {
     plan: prepared.plan,

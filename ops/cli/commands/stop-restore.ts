@@ -1,7 +1,7 @@
 import { EXIT, PurgeError } from '../../../src/domain/errors.ts';
 import type { PurgeRecord } from '../../../src/domain/records.ts';
 import type { Target } from '../../../src/engine/campaign/find-target.ts';
-import { RESTORE_SILENT_MS } from '../../../src/engine/restore/run-restore.ts';
+import { RESTORE_SILENT_MS } from '../../../src/engine/restore/hold.ts';
 import { RestoreStore } from '../../../src/postgres/restore/restore-store.ts';
 import type { Answer, Session } from '../command.ts';
 import { operatorIdentity } from '../operator.ts';

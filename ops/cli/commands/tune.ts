@@ -4,7 +4,6 @@ import type { PurgeId } from '../../../src/domain/ids.ts';
 import type { Knobs } from '../../../src/domain/load.ts';
 import { isLive } from '../../../src/domain/purge.ts';
 import type { PurgeRecord } from '../../../src/domain/records.ts';
-import { findTarget, notFound } from '../../../src/engine/campaign/find-target.ts';
 import { ThrottleStore, type TuningChange } from '../../../src/postgres/ledger/throttle.ts';
 import { migrateLedger } from '../../../src/postgres/migrate.ts';
 import { type Answer, defineCommand, readOptions, type Session } from '../command.ts';
@@ -12,7 +11,7 @@ import { parseKnobs } from '../knobs.ts';
 import { operatorIdentity } from '../operator.ts';
 import { plural } from '../output/text.ts';
 import { describeKnobs } from '../output/throttle.ts';
-import { type LedgerDesk, withLedgerDesk } from './ledger-desk.ts';
+import { type LedgerDesk, purgesOf, withLedgerDesk } from './ledger-desk.ts';
 
 const optionsSchema = z.object({
   all: z.boolean().default(false),
@@ -101,13 +100,8 @@ async function tuneTarget(session: Session, { target, change }: Options): Promis
 }
 
 /** @throws PurgeError NOT_FOUND, STATUS_CONFLICT where none of them is live */
-async function livePurgesOf({ ledger }: LedgerDesk, word: string): Promise<PurgeRecord[]> {
-  if (ledger === null) throw notFound(word);
-  const target = await findTarget(ledger, word);
-  const purges =
-    target.kind === 'purge'
-      ? [target.purge]
-      : await ledger.purges.select({ kind: 'campaign', id: target.campaign.id });
+async function livePurgesOf(desk: LedgerDesk, word: string): Promise<PurgeRecord[]> {
+  const purges = await purgesOf(desk, word);
   const live = purges.filter(({ status }) => isLive(status));
   if (live.length > 0) return live;
   const [first] = purges;

@@ -8,7 +8,7 @@ import { renderTable } from './table.ts';
 import { formatNumber, plural, wrap } from './text.ts';
 
 /** Rows per level and table of a prepared campaign, as data. */
-export interface CampaignSize {
+interface CampaignSize {
   readonly tenants: number;
   readonly rows: number;
   readonly redisKeys: number;

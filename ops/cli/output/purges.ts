@@ -3,7 +3,7 @@ import type { PurgeRecord } from '../../../src/domain/records.ts';
 import type { Residue } from '../../../src/domain/report.ts';
 
 /** One purge in the JSON of `enqueue` and `status`; programs rely on its shape. */
-export interface PurgeDocument {
+interface PurgeDocument {
   readonly purgeId: string;
   readonly tenantId: string;
   readonly tenantLabel: string;
@@ -15,13 +15,6 @@ export interface PurgeDocument {
   /** Where the purge was verified: what was found, empty for nothing. */
   readonly residue?: readonly Residue[];
   readonly error?: ErrorReport;
-}
-
-/** A campaign in JSON; `refused` belongs to `enqueue` and is empty elsewhere. */
-export interface CampaignDocument {
-  readonly campaignId: string | null;
-  readonly purges: readonly PurgeDocument[];
-  readonly refused: readonly { tenantId: string; code: string; message: string }[];
 }
 
 export const purgeDocument = (purge: PurgeRecord): PurgeDocument => ({

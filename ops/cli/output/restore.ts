@@ -8,7 +8,7 @@ import { formatNumber, plural } from './text.ts';
 
 const LINE_EVERY_MS = 5_000;
 
-export interface RestoreDisplay {
+interface RestoreDisplay {
   readonly onState: OnRestoreState;
   stop(): void;
 }
@@ -94,8 +94,6 @@ function headline(report: RestoreReport, open: number): string {
       return `Purge ${report.purgeId} is undone: ${rows} are back.`;
     case 'already':
       return `Purge ${report.purgeId} was restored before: ${rows} are back. Nothing was changed.`;
-    case 'stopped':
-      return `The restore of purge ${report.purgeId} has stopped: ${rows} are back.`;
     case 'checked':
       return open === 0
         ? `Nothing stands in the way: ${plural(report.rowsTotal, 'row')} can come back. Nothing was changed.`

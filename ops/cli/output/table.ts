@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import Table from 'cli-table3';
 
-export interface TableColumn {
+interface TableColumn {
   readonly head: string;
   readonly align?: 'left' | 'right';
 }

@@ -23,7 +23,7 @@ const SESSION = Object.entries({
   .map(([name, value]) => `-c ${name}=${value}`)
   .join(' ');
 
-export interface SeedReport {
+interface SeedReport {
   readonly tenants: number;
   readonly rows: number;
   readonly tables: number;

@@ -20,7 +20,8 @@ export function findObstacles(
   const { blocking, notAllowed } = hazardsInTheWay(prepared.hazards, allowed);
   const obstacles: PurgeError[] = [];
   try {
-    requireTargets(prepared);
+    // Where the tenants could not be read, that none is left says nothing.
+    if (prepared.isCounted || prepared.refused.length > 0) requireTargets(prepared);
   } catch (error) {
     if (!(error instanceof PurgeError)) throw error;
     obstacles.push(error);
@@ -30,7 +31,12 @@ export function findObstacles(
       new PurgeError(
         'HAZARD_BLOCKS',
         `${count(blocking, 'hazard')} of the schema or the data must be settled first:\n${lines(blocking)}`,
-        { details: { hazards: blocking } },
+        {
+          details: { hazards: blocking },
+          ...(blocking.some(({ type }) => type === 'MISSING_PRIVILEGE')
+            ? { remedy: WITH_PRIVILEGES }
+            : {}),
+        },
       ),
     );
   }
@@ -62,6 +68,9 @@ export function checkGuards(prepared: PreparedCampaign, consent: Consent): Purge
   }
   return errors;
 }
+
+const WITH_PRIVILEGES =
+  'Settle each hazard as its remedy says, then plan again; ops/sql/roles.sql makes a role with every privilege that a purge needs.';
 
 const count = (of: readonly unknown[], word: string): string =>
   `${of.length} ${word}${of.length === 1 ? '' : 's'}`;

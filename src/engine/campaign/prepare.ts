@@ -8,14 +8,23 @@ import { sortHazards } from '../../planner/make-plan.ts';
 import type { PlanRules } from '../../planner/rules.ts';
 import type { Database } from '../../postgres/database.ts';
 import { inTransaction, READ_ONLY } from '../../postgres/database.ts';
+import { findIdsElsewhere } from '../../postgres/ids-elsewhere.ts';
 import { heldTenants } from '../../postgres/quiesce-store.ts';
 import { readPlan } from '../../postgres/read-plan.ts';
 import { readReferences } from '../../postgres/rows/reference-reader.ts';
 import type { RowReader } from '../../postgres/rows/row-reader.ts';
+import { inSavepoint } from '../../postgres/savepoint.ts';
 import { listTenants, type Tenant, tenantsContaining } from '../../postgres/tenant-directory.ts';
 import type { SweepKeyspace } from '../sweep.ts';
 import { refuseHeld } from './refuse-held.ts';
-import { type Refusal, resolveTargets, type TargetRequest } from './targets.ts';
+import {
+  explainUnknown,
+  type Refusal,
+  resolveTargets,
+  type TargetRequest,
+  type Targets,
+  unknownIds,
+} from './targets.ts';
 import { findDescendants } from './tenant-tree.ts';
 
 /** What preparing needs; it only reads. */
@@ -50,6 +59,11 @@ export interface PreparedCampaign {
   readonly tenants: readonly CountedTenant[];
   readonly refused: readonly Refusal[];
   readonly counts: CampaignCounts;
+  /**
+   * False where PostgreSQL refuses to count what a hazard of the plan blocks: then the figures are 0 and
+   * say nothing, the hazards are the plan's alone, and perhaps not even the tenants are known.
+   */
+  readonly isCounted: boolean;
 }
 
 /**
@@ -68,46 +82,108 @@ export async function prepareCampaign(
   const everBusy = await parts.busyTenants();
   return inTransaction(parts.database.pool, READ_ONLY, async (client) => {
     const plan = await readPlan(client, parts.rules);
-    const everyone = await listTenants(client, plan.tenant, plan.tree);
-    const isOfTable = ({ tenantTable }: { readonly tenantTable: string }): boolean =>
-      tenantTable === plan.tenant.table;
-    const former = everFormer.filter(isOfTable).map(({ id, label }) => ({ id, label }));
-    const busy = new Set<string>(everBusy.filter(isOfTable).map(({ id }) => id));
-    const named = resolveTargets(request, { tenants: everyone, former, keep: parts.keep, busy });
-    const held = await heldTenants(
-      client,
-      plan,
-      named.tenants.map(({ id }) => id),
-    );
-    const targets = refuseHeld(named, held);
-    const ids = targets.tenants.map((tenant) => tenant.id);
-    const rows = await parts.reader.countPerTenant(client, plan, ids);
-    const keys = (await parts.keyspace?.count(new Set<string>(ids))) ?? new Map<string, number>();
-    const tenants = targets.tenants.map((tenant) => {
-      const perTable = rows.get(tenant.id) ?? {};
-      return {
-        ...tenant,
-        rows: perTable,
-        rowsTotal: Object.values(perTable).reduce((sum, count) => sum + count, 0),
-        redisKeys: keys.get(tenant.id) ?? 0,
-      };
+    const found = await unlessBlocked(client, plan, async () => {
+      const everyone = await listTenants(client, plan.tenant, plan.tree);
+      const isOfTable = ({ tenantTable }: { readonly tenantTable: string }): boolean =>
+        tenantTable === plan.tenant.table;
+      const former = everFormer.filter(isOfTable).map(({ id, label }) => ({ id, label }));
+      const busy = new Set<string>(everBusy.filter(isOfTable).map(({ id }) => id));
+      const named = resolveTargets(request, { tenants: everyone, former, keep: parts.keep, busy });
+      const held = await heldTenants(
+        client,
+        plan,
+        named.tenants.map(({ id }) => id),
+      );
+      return { everyone, targets: refuseHeld(named, held) };
     });
+    if (found === null) return uncounted(plan, { tenants: [], refused: [] });
+    const { everyone } = found;
+    const elsewhere = await findIdsElsewhere(client, plan, unknownIds(found.targets));
+    const targets = explainUnknown(found.targets, elsewhere);
     // Tenants spared by name are watched like kept ones.
     const spared = new Set([...parts.keep, ...(request.kind === 'all-except' ? request.ids : [])]);
     const kept = everyone.filter((tenant) => spared.has(tenant.id));
+    const counted = await unlessBlocked(client, plan, () =>
+      countCampaign(parts, client, plan, { everyone, targets, kept }),
+    );
+    return counted ?? uncounted(plan, targets);
+  });
+}
+
+/**
+ * What the plan blocks, PostgreSQL may refuse to count: a table closed to the role, types that do not
+ * compare. The hazard says more than that refusal, and stands beside all the others.
+ * @returns null where it refused
+ */
+const unlessBlocked = <Result>(
+  client: Queryable,
+  plan: Plan,
+  work: () => Promise<Result>,
+): Promise<Result | null> =>
+  plan.hazards.some(({ severity }) => severity === 'blocks')
+    ? inSavepoint(client, (sqlState) => UNCOUNTABLE.test(sqlState), work)
+    : work();
+
+type Queryable = Parameters<typeof readPlan>[0];
+
+/** Missing privileges, names and operators; values that a type cannot have. */
+const UNCOUNTABLE = /^(42|22)/;
+
+const uncounted = (plan: Plan, targets: Targets): PreparedCampaign => ({
+  plan,
+  hazards: plan.hazards,
+  tenants: targets.tenants.map((tenant) => ({ ...tenant, rows: {}, rowsTotal: 0, redisKeys: 0 })),
+  refused: targets.refused,
+  counts: NO_COUNTS,
+  isCounted: false,
+});
+
+const NO_COUNTS: CampaignCounts = {
+  tenants: 0,
+  testTenants: null,
+  core: {},
+  doomedCore: {},
+  doomedTestTenants: null,
+  redisKeys: 0,
+  keptRows: {},
+};
+
+async function countCampaign(
+  parts: PrepareParts,
+  client: Queryable,
+  plan: Plan,
+  who: {
+    readonly everyone: readonly Tenant[];
+    readonly targets: Targets;
+    readonly kept: readonly Tenant[];
+  },
+): Promise<PreparedCampaign> {
+  const { everyone, targets, kept } = who;
+  const ids = targets.tenants.map((tenant) => tenant.id);
+  const rows = await parts.reader.countPerTenant(client, plan, ids);
+  const keys = (await parts.keyspace?.count(new Set<string>(ids))) ?? new Map<string, number>();
+  const tenants = targets.tenants.map((tenant) => {
+    const perTable = rows.get(tenant.id) ?? {};
     return {
-      plan,
-      hazards: sortHazards([
-        ...countedHazards(plan, tenants),
-        ...(await keyHazards(parts, client, plan)),
-        ...dataHazards(await readReferences(client, plan, ids, { crossings: true })),
-        ...descendantHazards(plan, findDescendants(everyone, targets.tenants)),
-      ]),
-      tenants,
-      refused: targets.refused,
-      counts: await takeCounts(parts.reader, client, plan, { doomed: tenants, kept }),
+      ...tenant,
+      rows: perTable,
+      rowsTotal: Object.values(perTable).reduce((sum, count) => sum + count, 0),
+      redisKeys: keys.get(tenant.id) ?? 0,
     };
   });
+  return {
+    plan,
+    hazards: sortHazards([
+      ...countedHazards(plan, tenants),
+      ...(await keyHazards(parts, client, plan)),
+      ...dataHazards(await readReferences(client, plan, ids, { crossings: true })),
+      ...descendantHazards(plan, findDescendants(everyone, targets.tenants)),
+    ]),
+    tenants,
+    refused: targets.refused,
+    counts: await takeCounts(parts.reader, client, plan, { doomed: tenants, kept }),
+    isCounted: true,
+  };
 }
 
 /** Figures for the expected-results table. */

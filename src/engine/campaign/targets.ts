@@ -188,6 +188,31 @@ function unknownId(
   };
 }
 
+/** Ids that name no tenant. */
+export const unknownIds = ({ refused }: Targets): string[] =>
+  refused.filter(({ code }) => code === 'TENANT_UNKNOWN').map(({ tenantId }) => tenantId);
+
+/** An id may be in this many tables before the rest is only counted. */
+const TABLES_SHOWN_MAX = 3;
+
+/** Says of unknown ids whose they are instead: ids of two kinds look alike. Pure. */
+export const explainUnknown = (
+  targets: Targets,
+  elsewhere: ReadonlyMap<string, readonly string[]>,
+): Targets => ({
+  ...targets,
+  refused: targets.refused.map((refusal) => {
+    const tables = elsewhere.get(refusal.tenantId) ?? [];
+    if (refusal.code !== 'TENANT_UNKNOWN' || tables.length === 0) return refusal;
+    const more = tables.length - TABLES_SHOWN_MAX;
+    const shown = `${tables.slice(0, TABLES_SHOWN_MAX).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+    return {
+      ...refusal,
+      message: `${refusal.message} ${refusal.tenantId} is an id of ${shown}.`,
+    };
+  }),
+});
+
 const busyOnes = (tenants: readonly Tenant[], busy: ReadonlySet<string>): Refusal[] =>
   tenants
     .filter((tenant) => busy.has(tenant.id))

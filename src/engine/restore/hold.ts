@@ -3,6 +3,8 @@ import type { RestoreHold } from '../../domain/restore.ts';
 import type { RestoreStore } from '../../postgres/restore/restore-store.ts';
 import { stopAsked } from './restore-run.ts';
 
+/** A holder that is silent for longer is taken to be dead. */
+export const RESTORE_SILENT_MS = 15_000;
 const BEAT_MS = 2_000;
 
 /**

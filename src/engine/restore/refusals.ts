@@ -1,12 +1,13 @@
 import { PurgeError } from '../../domain/errors.ts';
+import { canTransition } from '../../domain/purge.ts';
 import type { PurgeRecord } from '../../domain/records.ts';
 import type { Conflict, RestoreRules } from '../../domain/restore.ts';
-import { RESTORABLE } from '../../postgres/restore/restore-store.ts';
 import type { TableRestore } from './restore-plan.ts';
 
-/** @throws PurgeError STATUS_CONFLICT */
+/** Whether its archive is there is seen later. @throws PurgeError STATUS_CONFLICT while it may still delete */
 export function refuseStatus({ id, status }: PurgeRecord): void {
-  if (RESTORABLE.includes(status) || status === 'restoring' || status === 'restored') return;
+  if (status === 'restoring' || status === 'restored') return;
+  if (canTransition(status, 'restoring')) return;
   throw new PurgeError(
     'STATUS_CONFLICT',
     `Purge ${id} is ${status}: it may still delete what would be restored.`,

@@ -1,12 +1,13 @@
 import { PurgeError } from '../../domain/errors.ts';
 import type { RestoreHold, RestoreRules } from '../../domain/restore.ts';
+import type { DonePiece } from '../../postgres/restore/done-pieces.ts';
 import {
   bookPieces,
   type Piece,
   withTriggersDisabled,
 } from '../../postgres/restore/restore-batch.ts';
 import type { RestoreSession, RestoreSessions } from '../../postgres/restore/restore-session.ts';
-import type { DonePiece, RestoreStore, SkippedLine } from '../../postgres/restore/restore-store.ts';
+import type { RestoreStore } from '../../postgres/restore/restore-store.ts';
 import type { Target, TargetTrigger } from '../../postgres/restore/target.ts';
 import { readFault } from '../../postgres/sqlstate.ts';
 import type { Failpoint } from '../failpoints.ts';
@@ -209,7 +210,7 @@ export async function skipsOfChunk(
   readonly skip: ReadonlySet<number>;
   readonly nullsOf: ReadonlyMap<number, readonly string[]>;
 }> {
-  const lines: readonly SkippedLine[] = await run.store.skipsOf(run.hold.purgeId, seq);
+  const lines = await run.store.skipsOf(run.hold.purgeId, seq);
   return {
     skip: new Set(lines.flatMap(({ line, nullColumns }) => (nullColumns === null ? [line] : []))),
     nullsOf: new Map(

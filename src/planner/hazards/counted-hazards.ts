@@ -3,7 +3,7 @@ import type { TableName } from '../../domain/ids.ts';
 import type { Plan } from '../../domain/plan.ts';
 
 /** A tenant that is to go, with its rows per table; tables without any are left out. */
-export interface CountedRows {
+interface CountedRows {
   readonly id: string;
   readonly rows: Readonly<Record<string, number>>;
 }

@@ -36,7 +36,7 @@ export interface ReferringRow {
 }
 
 /** Rows for which a CHECK would be false once their reference is cleared. */
-export interface BrokenCheckFinding {
+interface BrokenCheckFinding {
   readonly kind: 'breaks-check';
   readonly check: ReferenceCheck;
   readonly constraint: string;

@@ -110,13 +110,19 @@ const isDeferrable = (edge: OrderEdge): boolean =>
 
 /** For edges without a cycle. */
 function childrenFirst(tables: readonly TableName[], edges: readonly OrderEdge[]): TableName[] {
+  const children = new Map<TableName, number>();
+  for (const { parent } of edges) children.set(parent, (children.get(parent) ?? 0) + 1);
+  const parents = parentsOf(edges);
   const sorted: TableName[] = [];
-  while (sorted.length < tables.length) {
-    const open = tables.filter((table) => !sorted.includes(table));
-    const next = open.find(
-      (table) => !edges.some((edge) => edge.parent === table && open.includes(edge.child)),
-    );
-    sorted.push(next ?? (open[0] as TableName));
+  const open = [...tables];
+  while (open.length > 0) {
+    const free = open.findIndex((table) => (children.get(table) ?? 0) === 0);
+    for (const next of open.splice(Math.max(free, 0), 1)) {
+      sorted.push(next);
+      for (const { parent } of parents.get(next) ?? []) {
+        children.set(parent, (children.get(parent) ?? 0) - 1);
+      }
+    }
   }
   return sorted;
 }
@@ -163,33 +169,45 @@ function shortestCycle(edges: readonly OrderEdge[]): readonly OrderEdge[] {
   const parents = parentsOf(edges);
   let shortest: readonly OrderEdge[] = [];
   for (const start of [...parents.keys()].sort()) {
-    const cycle = cycleThrough(start, parents);
-    if (cycle.length > 0 && (shortest.length === 0 || cycle.length < shortest.length)) {
-      shortest = cycle;
-    }
+    const lengthMax = shortest.length === 0 ? Number.POSITIVE_INFINITY : shortest.length - 1;
+    const cycle = cycleThrough(start, parents, lengthMax);
+    if (cycle.length > 0) shortest = cycle;
   }
   return shortest;
+}
+
+/** A walk, told from its end. */
+interface Walk {
+  readonly edge: OrderEdge;
+  readonly before: Walk | null;
 }
 
 function cycleThrough(
   start: TableName,
   parents: ReadonlyMap<TableName, readonly OrderEdge[]>,
+  lengthMax: number,
 ): readonly OrderEdge[] {
   const reached = new Set<TableName>();
-  let ways: readonly (readonly OrderEdge[])[] = (parents.get(start) ?? []).map((edge) => [edge]);
-  while (ways.length > 0) {
-    const closed = ways.find((way) => way.at(-1)?.parent === start);
-    if (closed !== undefined) return closed;
-    const longer: (readonly OrderEdge[])[] = [];
-    for (const way of ways) {
-      const end = way.at(-1)?.parent;
-      if (end === undefined || reached.has(end)) continue;
+  let walks: readonly Walk[] = (parents.get(start) ?? []).map((edge) => ({ edge, before: null }));
+  for (let length = 1; walks.length > 0 && length <= lengthMax; length += 1) {
+    const closed = walks.find(({ edge }) => edge.parent === start);
+    if (closed !== undefined) return edgesOf(closed);
+    const longer: Walk[] = [];
+    for (const walk of walks) {
+      const end = walk.edge.parent;
+      if (reached.has(end)) continue;
       reached.add(end);
-      for (const edge of parents.get(end) ?? []) longer.push([...way, edge]);
+      for (const edge of parents.get(end) ?? []) longer.push({ edge, before: walk });
     }
-    ways = longer;
+    walks = longer;
   }
   return [];
+}
+
+function edgesOf(walk: Walk): OrderEdge[] {
+  const edges: OrderEdge[] = [];
+  for (let at: Walk | null = walk; at !== null; at = at.before) edges.push(at.edge);
+  return edges.reverse();
 }
 
 function parentsOf(edges: readonly OrderEdge[]): ReadonlyMap<TableName, readonly OrderEdge[]> {

@@ -1,14 +1,15 @@
 import type { TableName } from '../../domain/ids.ts';
-import { type PlanLevel, type TenantPath, tablesOnPath } from '../../domain/plan.ts';
+import { type PlanLevel, pathsBelow, type TenantPath, tablesOnPath } from '../../domain/plan.ts';
 import type { CatalogueForeignKey } from '../catalogue.ts';
 import { type SchemaMap, sortedBy } from '../schema-map.ts';
 import { type FixedColumns, massClearableColumns } from './clear-columns.ts';
 import { type BrokenCycles, breakCycles, type Component, type OrderEdge } from './cycles.ts';
+import { EdgeGraph } from './edge-graph.ts';
 
-export type Paths = ReadonlyMap<TableName, TenantPath>;
+type Paths = ReadonlyMap<TableName, TenantPath>;
 
 /** Tables that may be deleted together. */
-export interface LevelDraft {
+interface LevelDraft {
   readonly stage: PlanLevel['stage'];
   /** Of a component only the first table by name. */
   readonly tables: readonly TableName[];
@@ -27,7 +28,7 @@ export interface Order {
 }
 
 /** What decides the order besides the keys. */
-export interface OrderInput {
+interface OrderInput {
   readonly paths: Paths;
   /** Rows of others that go as well; they are never cleared beforehand, only deleted. */
   readonly also: ReadonlyMap<TableName, readonly TenantPath[]>;
@@ -75,6 +76,9 @@ const SEPARATOR = '\u0000';
 
 const pairOf = (child: TableName, parent: TableName): string => `${child}${SEPARATOR}${parent}`;
 
+const tablesOf = (pair: string): [TableName, TableName] =>
+  pair.split(SEPARATOR) as [TableName, TableName];
+
 /** One edge for each pair of tables: with foreign keys between them, or one on the path of the other. */
 function findEdges(
   map: SchemaMap,
@@ -92,6 +96,7 @@ function findEdges(
     else known.push(key);
   }
   const onPath = new Set<string>();
+  const implied = new Map<TableName, ReadonlySet<TableName>>();
   for (const [table, path] of [
     ...paths,
     ...[...also].flatMap(([table, more]) => more.map((path) => [table, path] as const)),
@@ -102,9 +107,16 @@ function findEdges(
       }
       continue;
     }
-    for (const other of tablesOnPath(path)) {
+    const all = tablesOnPath(path);
+    const next = pathsBelow(path);
+    // What the next table's own path says need not be said again.
+    const isImplied = next.every(
+      (inner) => paths.get(inner.table) === inner && !followed.has(inner.table),
+    );
+    for (const other of isImplied ? next.map((inner) => inner.table) : all) {
       if (other !== table && paths.has(other)) onPath.add(pairOf(table, other));
     }
+    if (isImplied) implied.set(table, new Set([...all, ...(implied.get(table) ?? [])]));
   }
   // One-to-one parents of the tenant row itself can only go after it.
   const isAfterTenant = (table: TableName): boolean => {
@@ -114,9 +126,12 @@ function findEdges(
   const toTenant = [...paths.keys(), ...also.keys()]
     .filter((table) => table !== tenant && !isAfterTenant(table))
     .map((table) => pairOf(table, tenant));
+  for (const pair of impliedPairs(implied, [...pairs.keys(), ...onPath, ...toTenant], paths)) {
+    onPath.add(pair);
+  }
   for (const pair of new Set([...pairs.keys(), ...onPath, ...toTenant])) {
     const keys = pairs.get(pair) ?? [];
-    const [child, parent] = pair.split(SEPARATOR) as [TableName, TableName];
+    const [child, parent] = tablesOf(pair);
     const isPath = onPath.has(pair);
     const clearable =
       !isPath &&
@@ -126,6 +141,40 @@ function findEdges(
     edges.push({ child, parent, keys, isPath, clearable });
   }
   return edges;
+}
+
+/**
+ * The pairs further up the paths. Tables in a circle, and those with a key between them, need each of
+ * theirs: it may not be cleared. Elsewhere the pairs on the way ask for the same order, and a chain of
+ * thousands of tables would have millions.
+ */
+function impliedPairs(
+  implied: ReadonlyMap<TableName, ReadonlySet<TableName>>,
+  known: readonly string[],
+  paths: Paths,
+): string[] {
+  const edges = known.map((pair) => {
+    const [child, parent] = tablesOf(pair);
+    return { child, parent };
+  });
+  const circleOf = new Map<TableName, number>();
+  for (const [index, circle] of new EdgeGraph(edges).circles().entries()) {
+    const edge = edges[index];
+    if (circle === null || edge === undefined) continue;
+    circleOf.set(edge.child, circle);
+  }
+  const keyed = new Set(known);
+  return [...implied].flatMap(([table, others]) => {
+    const circle = circleOf.get(table);
+    return [...others]
+      .filter((other) => other !== table && paths.has(other))
+      .filter(
+        (other) =>
+          (circle !== undefined && circleOf.get(other) === circle) ||
+          keyed.has(pairOf(table, other)),
+      )
+      .map((other) => pairOf(table, other));
+  });
 }
 
 /** A one-to-one parent goes only once nothing refers to it, which keeps the order by itself. */

@@ -22,7 +22,7 @@ import type { Order } from './order.ts';
 type UnnamedLevel = Omit<PlanLevel, 'name'>;
 
 /** Everything that is settled before the steps are written down. */
-export interface StepInput {
+interface StepInput {
   readonly map: SchemaMap;
   readonly rules: SettledRules;
   readonly ownership: Ownership;

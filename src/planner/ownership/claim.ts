@@ -28,7 +28,7 @@ interface AnyClaim {
   readonly hops: number;
 }
 
-export interface ColumnClaim extends AnyClaim {
+interface ColumnClaim extends AnyClaim {
   readonly kind: 'column';
   readonly column: string;
   readonly when: readonly Guard[];
@@ -42,25 +42,15 @@ export interface ParentClaim extends AnyClaim {
   readonly referencedColumns: readonly string[];
 }
 
-export interface ChildClaim extends AnyClaim {
+interface ChildClaim extends AnyClaim {
   readonly kind: 'child';
   readonly key: CatalogueForeignKey;
 }
 
-export interface ConditionClaim extends AnyClaim {
+interface ConditionClaim extends AnyClaim {
   readonly kind: 'condition';
   readonly sql: string;
 }
-
-/** Every value NOT NULL before one that may be missing, then the shorter path. 0: equally good. */
-export const compareClaims = (left: Claim, right: Claim): number =>
-  Number(left.nullable) - Number(right.nullable) || left.hops - right.hops;
-
-/** As `compareClaims`, but never 0 for two different claims: for a choice that must be repeatable. */
-export const compareClaimsFully = (left: Claim, right: Claim): number =>
-  compareClaims(left, right) ||
-  compareText(claimText(left), claimText(right)) ||
-  compareText(left.table, right.table);
 
 /** Puts the claim in its place among `sorted`, best first. */
 export function insertClaim(sorted: Claim[], claim: Claim): void {
@@ -86,6 +76,16 @@ export function bestOf(claims: readonly Claim[]): readonly Claim[] {
   const [first] = distinct;
   return first === undefined ? [] : distinct.filter((claim) => compareClaims(claim, first) === 0);
 }
+
+/** Every value NOT NULL before one that may be missing, then the shorter path. 0: equally good. */
+const compareClaims = (left: Claim, right: Claim): number =>
+  Number(left.nullable) - Number(right.nullable) || left.hops - right.hops;
+
+/** As `compareClaims`, but never 0 for two different claims: for a choice that must be repeatable. */
+const compareClaimsFully = (left: Claim, right: Claim): number =>
+  compareClaims(left, right) ||
+  compareText(claimText(left), claimText(right)) ||
+  compareText(left.table, right.table);
 
 /** The table has the tenant's key in a column of its own. */
 export function claimByColumn(

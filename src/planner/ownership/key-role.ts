@@ -6,7 +6,7 @@ import { isMandatory, isReferenceOnly, type SchemaMap } from '../schema-map.ts';
  * What a foreign key says about the rows that carry it: `configured` to own, `owns` by what it is,
  * `may-own` (nullable, and does not cascade), or a mere `reference`.
  */
-export type KeyRole = 'configured' | 'owns' | 'may-own' | 'reference';
+type KeyRole = 'configured' | 'owns' | 'may-own' | 'reference';
 
 /** Reach is not ownership. Pure. */
 export function keyRole(map: SchemaMap, rules: SettledRules, key: CatalogueForeignKey): KeyRole {

@@ -127,7 +127,7 @@ class OwnershipWalk {
       this.#hazards.push(nothingOwned(this.#tenant.table, open.length));
     }
     return {
-      ...makePaths(this.#map, this.#claims, stayingClaims),
+      ...makePaths({ map: this.#map, keyType: this.#tenant.keyType }, this.#claims, stayingClaims),
       followed,
       unclear,
       hazards: this.#hazards,

@@ -28,7 +28,7 @@ export interface TenantClaim {
 }
 
 /** By plain name: the column of the tenant table that columns of this name hold. */
-export type TenantColumnNames = ReadonlyMap<string, string>;
+type TenantColumnNames = ReadonlyMap<string, string>;
 
 /**
  * Names that tenant columns have here: those the operator named, then those that lead to the tenant

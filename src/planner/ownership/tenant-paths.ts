@@ -1,16 +1,22 @@
 import type { TableName } from '../../domain/ids.ts';
 import type { TenantPath, Way } from '../../domain/plan.ts';
-import { columnOf, type SchemaMap } from '../schema-map.ts';
+import { columnOf, isNarrower, type SchemaMap } from '../schema-map.ts';
 import type { Claim } from './claim.ts';
 
-export type Claims = ReadonlyMap<TableName, readonly Claim[]>;
+type Claims = ReadonlyMap<TableName, readonly Claim[]>;
+
+/** The schema, and the type of the tenant's key. */
+interface PathFacts {
+  readonly map: SchemaMap;
+  readonly keyType: string;
+}
 
 /**
  * The settled claims as tenant paths, each with the paths of the tables that it leads to inside it;
  * tables that share a parent share its path. Claims never lead back to their own table. Pure.
  */
 export function makePaths(
-  map: SchemaMap,
+  facts: PathFacts,
   settled: Claims,
   staying: Claims,
 ): {
@@ -28,13 +34,13 @@ export function makePaths(
     const ways: Way[] = [];
     let size = 0;
     for (const claim of claims) {
-      const way = wayOf(map, claim, pathOf);
+      const way = wayOf(facts, claim, pathOf);
       const inner = pathBelow(way);
       size += 1 + (inner === null ? 0 : (sizes.get(inner) ?? 0));
       if (ways.length > 0 && size > SIZE_MAX) break;
       ways.push(way);
     }
-    const path = { table, partitioned: map.byName.get(table)?.kind === 'partitioned', ways };
+    const path = { table, partitioned: facts.map.byName.get(table)?.kind === 'partitioned', ways };
     sizes.set(path, size);
     return path;
   };
@@ -58,11 +64,24 @@ const SIZE_MAX = 300;
 const pathBelow = (way: Way): TenantPath | null =>
   way.kind === 'parent' ? way.parent : way.kind === 'child' ? way.child : null;
 
-function wayOf(map: SchemaMap, claim: Claim, pathOf: (table: TableName) => TenantPath): Way {
+function wayOf(
+  { map, keyType }: PathFacts,
+  claim: Claim,
+  pathOf: (table: TableName) => TenantPath,
+): Way {
   const shared = { via: claim.via, nullable: claim.ownNullable };
   switch (claim.kind) {
-    case 'column':
-      return { kind: 'column', ...shared, column: claim.column, when: claim.when };
+    case 'column': {
+      const table = map.byName.get(claim.table);
+      const type = (table && columnOf(table, claim.column)?.type) ?? '';
+      return {
+        kind: 'column',
+        ...shared,
+        column: claim.column,
+        when: claim.when,
+        ...(isNarrower(type, keyType) ? { comparedAs: keyType } : {}),
+      };
+    }
     case 'parent':
       return {
         kind: 'parent',

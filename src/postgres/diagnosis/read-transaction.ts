@@ -3,7 +3,7 @@ import { PurgeError } from '../../domain/errors.ts';
 import { type Database, READ_ONLY, withConnection } from '../database.ts';
 import { privilegeError, readFault } from '../sqlstate.ts';
 
-export interface ReadLimits {
+interface ReadLimits {
   /** For each statement; the first page of a cursor takes as long as the whole question. */
   readonly statementTimeoutMs: number;
   /** What is being read, for the error: `rows of public.messages`. */

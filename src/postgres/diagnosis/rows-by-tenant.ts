@@ -12,7 +12,7 @@ export const PLAINLY = ' collate "default"';
 type TenantKey = Pick<DiagnosisSources['tenant'], 'keyType'>;
 
 /** A table's rows, with whose they are. */
-export interface RowsByTenant {
+interface RowsByTenant {
   /** `r0` is the table itself. */
   readonly from: string;
   /** The tenant's id as text, to be compared with `tenantId` or `sameIds`. */
@@ -41,7 +41,7 @@ export function rowsByTenant(rows: TenantRows, tenant: TenantKey): RowsByTenant 
 }
 
 /** A key in a form in which equal ones are equal texts. */
-export function comparableId(value: string, type: string, tenant: TenantKey): string {
+function comparableId(value: string, type: string, tenant: TenantKey): string {
   const text = `${value}::text`;
   return isFolded(type, tenant) ? `lower(${text}${PLAINLY})${BYTEWISE}` : `${text}${BYTEWISE}`;
 }

@@ -20,7 +20,7 @@ const CLOCK_GRACE = "'15 minutes'::interval";
 const ZONE_GRACE = "'14 hours 15 minutes'::interval";
 
 /** What other tables say, one row a tenant, joined to it. */
-export interface FactsJoin {
+interface FactsJoin {
   readonly name: string;
   readonly sql: string;
   readonly materialized: boolean;

@@ -6,12 +6,12 @@ import { privilegeError } from '../sqlstate.ts';
 import { PREVENTION_MIGRATIONS } from './migrations.ts';
 
 /** Version of the log table that this program writes. */
-export const PREVENTION_VERSION = PREVENTION_MIGRATIONS.length;
+const PREVENTION_VERSION = PREVENTION_MIGRATIONS.length;
 
 /** The ledger's lock is another number of the same key: neither waits for the other. */
 const INSTALL_LOCK = '1953525092, 1';
 
-export interface Installed {
+interface Installed {
   readonly table: string;
   readonly version: number;
   /** Migrations that this call applied; none: everything was there. */

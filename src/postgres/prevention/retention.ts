@@ -7,7 +7,7 @@ const BATCH_ROWS = 5_000;
 
 const UNDEFINED_TABLE = '42P01';
 
-export interface Expired {
+interface Expired {
   readonly rowsDeleted: number;
   /** False where `isStopped` ended it before the last row. */
   readonly finished: boolean;

@@ -9,7 +9,7 @@ const INVISIBLE =
   '\\u00AD\\u034F\\u061C\\u115F\\u1160\\u17B4\\u17B5\\u180B-\\u180F\\u200B-\\u200F\\u202A-\\u202E\\u2060-\\u206F\\uFE00-\\uFE0F\\uFEFF\\uFFF0-\\uFFF8\\U000E0000-\\U000E0FFF';
 
 /** Its own SQLSTATE, so that an application can tell it from other errors. */
-export const REFUSED_SQLSTATE = 'TP010';
+const REFUSED_SQLSTATE = 'TP010';
 
 /**
  * The rules of `src/domain/test-data` in SQL: words ended as `suspiciousWords` ends them, domains

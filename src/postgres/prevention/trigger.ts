@@ -17,7 +17,7 @@ const TRIGGER = 'zz_tenant_purge_prevention';
 /** An application that writes tenants all the time must not wait behind us for long. */
 const LOCK_TIMEOUT = "SET LOCAL lock_timeout = '5s'";
 
-export interface TriggerSettings {
+interface TriggerSettings {
   /** `schema.table` as the configuration has it. */
   readonly table: string;
   /** Null: there is no such column. */

@@ -23,7 +23,7 @@ export interface KeyProbe {
 }
 
 /** Rows that refer to what is neither in the archive nor in the database. */
-export async function findOrphans(session: RestoreSession, probe: KeyProbe): Promise<void> {
+export async function findGoneParents(session: RestoreSession, probe: KeyProbe): Promise<void> {
   const { key, child, parent } = probe;
   const own = key.columns.map(column);
   const match = (alias: string): string => matchParent(key, alias, 'v');

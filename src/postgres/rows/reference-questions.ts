@@ -10,8 +10,8 @@ import {
 import type { ReferenceFinding } from '../../planner/hazards/data-hazards.ts';
 import { hasSameOwner } from '../../planner/ownership/same-owner.ts';
 import { asksOneByOne } from './row-counts.ts';
-import { type Owner, ownerOf } from './row-owner.ts';
-import { arrayLiteral, column, equal, fromRelation, literal, ownedRows } from './row-predicate.ts';
+import { belongsToOneOf, type Owner, ownerOf, textType } from './row-owner.ts';
+import { column, equal, fromRelation, literal, ownedRows } from './row-predicate.ts';
 
 /** A question about rows `c` of the child that refer to rows `p` of the parent. */
 export interface Question {
@@ -30,6 +30,8 @@ export interface Question {
 export interface Scope {
   readonly tenantIds: readonly TenantId[];
   readonly types: OwnerTypes;
+  /** Type of the tenant's key. */
+  readonly keyType: string;
 }
 
 interface Side {
@@ -95,19 +97,16 @@ export interface Asking {
 }
 
 /** One asking for all tenants, or one for each where that serves better or nothing else does. */
-export function askings(question: Question, { tenantIds, types }: Scope): Asking[] {
+export function askings(question: Question, scope: Scope): Asking[] {
+  const { tenantIds } = scope;
   const paths = [question.picked, ...question.unless].map(({ path }) => path);
   return asksOneByOne(paths, tenantIds)
     ? tenantIds.map((tenantId) => askOne(question, tenantId))
-    : [askTogether(question, tenantIds, types)];
+    : [askTogether(question, scope)];
 }
 
 /** Joined from the tenants' own rows on, which is the order that serves a small tenant. */
-function askTogether(
-  question: Question,
-  tenantIds: readonly TenantId[],
-  types: OwnerTypes,
-): Asking {
+function askTogether(question: Question, scope: Scope): Asking {
   const { check, picked, unless, somebody } = question;
   const mine = ownerOf(picked.path, picked.alias);
   const others = unless.map((side, at) => ({
@@ -122,8 +121,8 @@ function askTogether(
     return `(${key ?? 'null'})::text`;
   };
   const where = [
-    `${mine.key} = any(${arrayLiteral(tenantIds)})`,
-    ...others.map((other) => differ(types, other, mine)),
+    belongsToOneOf(mine, scope.tenantIds, scope.keyType),
+    ...others.map((other) => differ(scope, other, mine)),
     ...(somebody === null ? [] : [`${textOf(somebody.alias, somebody.path)} is not null`]),
   ];
   return {
@@ -160,9 +159,10 @@ function askOne(question: Question, tenantId: TenantId): Asking {
 }
 
 /** As text where the types differ, which the server would not compare; uuids as text cost twice as much. */
-function differ(types: OwnerTypes, left: Owner, right: Owner): string {
+function differ({ types, keyType }: Scope, left: Owner, right: Owner): string {
   const type = typeOf(types, left);
-  const cast = type !== null && type === typeOf(types, right) ? '' : '::text';
+  const isPlain = type !== null && type !== 'text' && type === typeOf(types, right);
+  const cast = isPlain ? '' : `::${textType(keyType)}`;
   return `(${left.key})${cast} is distinct from (${right.key})${cast}`;
 }
 

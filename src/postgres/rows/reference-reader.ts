@@ -36,7 +36,11 @@ export async function readReferences(
 ): Promise<DataFinding[]> {
   const found: DataFinding[] = [];
   if (tenantIds.length === 0) return found;
-  const scope: Scope = { tenantIds, types: await readOwnerTypes(client, plan) };
+  const scope: Scope = {
+    tenantIds,
+    types: await readOwnerTypes(client, plan),
+    keyType: plan.tenant.keyType,
+  };
   for (const check of plan.references) {
     for (const question of questionsOf(plan, check, options.crossings)) {
       const finding = await ask(client, question, scope);

@@ -1,7 +1,12 @@
 import type pg from 'pg';
 import { asTenantId, type TenantId } from '../../domain/ids.ts';
-import { type DeleteStep, hasCondition, type TenantPath } from '../../domain/plan.ts';
-import { ownerOf } from './row-owner.ts';
+import {
+  type DeleteStep,
+  hasCondition,
+  type TenantPath,
+  type TenantTable,
+} from '../../domain/plan.ts';
+import { belongsToOneOf, comparableKey, ownerOf, textType } from './row-owner.ts';
 import { arrayLiteral, countedParts, fromTable, literal } from './row-predicate.ts';
 
 type Queryable = pg.Pool | pg.ClientBase;
@@ -25,17 +30,27 @@ export const countOwned = (step: DeleteStep, tenantId: TenantId): string =>
     .map((condition) => `(select count(*) from ${fromTable(step)} t where ${condition})`)
     .join(' + ');
 
-/** Rows of one table for each tenant that has any; a tenant may come more than once. */
+/**
+ * Rows of one table for each tenant that has any; a tenant may come more than once.
+ * @param tenantIds as the tenant table prints them
+ */
 export async function countPerTenant(
   client: Queryable,
   step: DeleteStep,
+  { keyType }: Pick<TenantTable, 'keyType'>,
   tenantIds: readonly TenantId[],
 ): Promise<TenantRows[]> {
   if (tenantIds.length === 0) return [];
   const paths = [step.path, ...step.also];
   return asksOneByOne(paths, tenantIds)
     ? await countOneByOne(client, step, tenantIds)
-    : await countTogether(client, step, paths, tenantIds);
+    : await countTogether(client, step, { paths, tenantIds, keyType });
+}
+
+interface TogetherQuestion {
+  readonly paths: readonly TenantPath[];
+  readonly tenantIds: readonly TenantId[];
+  readonly keyType: string;
 }
 
 /** Whether to ask about these tenants one at a time. */
@@ -68,20 +83,26 @@ async function countOneByOne(
 async function countTogether(
   client: Queryable,
   step: DeleteStep,
-  paths: readonly TenantPath[],
-  tenantIds: readonly TenantId[],
+  { paths, tenantIds, keyType }: TogetherQuestion,
 ): Promise<TenantRows[]> {
   const owners = paths.map((path, at) => ownerOf(path, 't', `t${at}`));
+  const ids = arrayLiteral(tenantIds);
+  const asText = textType(keyType);
   const found: TenantRows[] = [];
-  for (const [at, { key }] of owners.entries()) {
+  for (const [at, owner] of owners.entries()) {
     const mine = owners.slice(0, at + 1);
     const notCounted = owners
       .slice(0, at)
-      .map((earlier) => ` and (${earlier.key})::text is distinct from (${key})::text`);
+      .map(({ key }) => ` and (${key})::${asText} is distinct from (${owner.key})::${asText}`);
+    // Rows may spell an id in another way than the tenant's row does: what is equal is one tenant's.
     const { rows } = await client.query(
-      `select (${key})::text as tenant, count(*) as rows
-       from ${fromTable(step)} t${mine.map(({ joins }) => joins).join('')}
-       where ${key} = any(${arrayLiteral(tenantIds)})${notCounted.join('')} group by 1`,
+      `select asked.name as tenant, counted.rows
+       from (select ${comparableKey(owner, keyType)} as owner, count(*) as rows
+             from ${fromTable(step)} t${mine.map(({ joins }) => joins).join('')}
+             where ${belongsToOneOf(owner, tenantIds, keyType)}${notCounted.join('')}
+             group by 1) counted
+       join unnest(${ids}::text[], ${ids}::${owner.column === null ? asText : keyType}[]) asked (name, id)
+         on asked.id = counted.owner`,
     );
     found.push(...rows.map(toTenantRows));
   }

@@ -1,6 +1,14 @@
-import type { TableName } from '../../domain/ids.ts';
+import type { TableName, TenantId } from '../../domain/ids.ts';
 import type { TenantPath, Way } from '../../domain/plan.ts';
-import { column, equal, fromRelation, fromTable, hasValue } from './row-predicate.ts';
+import {
+  arrayLiteral,
+  castTo,
+  column,
+  equal,
+  fromRelation,
+  fromTable,
+  hasValue,
+} from './row-predicate.ts';
 
 /** Whose a row is, as SQL: for questions about many tenants at once. */
 export interface Owner {
@@ -12,8 +20,37 @@ export interface Owner {
    * For a single chain of keys: the column that it ends in, whose index and type a condition on the key
    * can use; else null.
    */
-  readonly column: { readonly table: TableName; readonly name: string } | null;
+  readonly column: OwningColumn | null;
 }
+
+interface OwningColumn {
+  readonly table: TableName;
+  readonly name: string;
+  /** Type to compare it as; null: its own. */
+  readonly comparedAs: string | null;
+}
+
+/**
+ * True for the rows that belong to one of the tenants. Keys are compared as their type compares them.
+ * @param keyType type of the tenant's key
+ */
+export const belongsToOneOf = (
+  owner: Owner,
+  tenantIds: readonly TenantId[],
+  keyType: string,
+): string =>
+  `${comparableKey(owner, keyType)} = any(${arrayLiteral(tenantIds)}${castTo(
+    owner.column === null ? textType(keyType) : owner.column.comparedAs,
+    '[]',
+  )})`;
+
+/** The owner's key, as text that compares as the key does where it is of no column's type. */
+export const comparableKey = ({ key, column: owning }: Owner, keyType: string): string =>
+  owning === null ? `(${key})${castTo(textType(keyType))}` : key;
+
+/** What to take for text where owners are told as such: citext is equal in upper and lower case. */
+export const textType = (keyType: string): string =>
+  /(^|\.)citext$/.test(keyType) ? keyType : 'text';
 
 /**
  * Joins and expression for the owner of the rows of `alias`. A condition of the operator's cannot be
@@ -55,7 +92,7 @@ function ownerByWay(
       return {
         joins: '',
         key: `${alias}.${column(way.column)}`,
-        column: { table, name: way.column },
+        column: { table, name: way.column, comparedAs: way.comparedAs ?? null },
       };
     case 'parent': {
       const above = ownerOf(way.parent, next);

@@ -2,6 +2,10 @@ import pg from 'pg';
 import type { PurgeId, TableName, TenantId } from '../../domain/ids.ts';
 import type { ClearStep, DeleteStep, Guard, TenantPath, Way } from '../../domain/plan.ts';
 
+/** `::bigint`; nothing where the server is to find the type. `format_type` has quoted it. */
+export const castTo = (type: string | null | undefined, suffix = ''): string =>
+  type === null || type === undefined ? '' : `::${type}${suffix}`;
+
 /** `TableName` is quoted already; columns are not. */
 export const column = (name: string): string => pg.escapeIdentifier(name);
 export const literal = (text: string): string => pg.escapeLiteral(text);
@@ -30,7 +34,8 @@ export interface StepOwner {
  * SQL condition that is true for the tenant's rows of `alias`, a table whose path this is:
  * `t."tenant_id" = '…'`, a semi-join up the keys, or `(w1 or (n1 and w2) …)` where the first way for
  * which a row has values decides; n1 says that it has none. The id is the driver's own literal; being
- * of unknown type it takes the column's, so that the column's index serves.
+ * of unknown type it takes the column's, so that the column's index serves. Only for a narrower integer
+ * it has the key's: an index of integers serves all their types, and 3,000,000,000 is no error.
  */
 export function ownedRows(path: TenantPath, alias: string, tenantId: TenantId): string {
   const arms: string[] = [];
@@ -53,7 +58,7 @@ function ownedByWay(way: Way, alias: string, tenantId: TenantId): string {
   switch (way.kind) {
     case 'column':
       return [
-        `${alias}.${column(way.column)} = ${literal(tenantId)}`,
+        `${alias}.${column(way.column)} = ${literal(tenantId)}${castTo(way.comparedAs)}`,
         ...guards(way.when, alias),
       ].join(' and ');
     case 'parent': {

@@ -237,7 +237,7 @@ export class RowReader {
   ): Promise<Map<TenantId, Record<string, number>>> {
     const counted = new Map<TenantId, Record<string, number>>(tenantIds.map((id) => [id, {}]));
     for (const step of deleteSteps(plan)) {
-      for (const row of await countPerTenant(client, step, tenantIds)) {
+      for (const row of await countPerTenant(client, step, plan.tenant, tenantIds)) {
         const record = counted.get(row.tenantId);
         if (record !== undefined) record[step.table] = (record[step.table] ?? 0) + row.rows;
       }

@@ -81,7 +81,7 @@ export class TenantSnapshot {
 
   /** The tenant's rows of a step's table. */
   async count(step: DeleteStep, id: TenantId): Promise<number> {
-    const counted = await countPerTenant(this.#client, step, [id]);
+    const counted = await countPerTenant(this.#client, step, this.plan.tenant, [id]);
     return counted.reduce((sum, { rows }) => sum + rows, 0);
   }
 

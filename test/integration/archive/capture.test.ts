@@ -1,13 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { recordToCopyLine } from '../../../src/domain/record-text.ts';
 import { archivedLines } from '../../support/archived-rows.ts';
+import { runSql, type TestDatabase } from '../../support/postgres.ts';
 import type { PurgeWorld } from '../../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createSmallApplication } from '../../support/small-application.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
+import { makeFolder } from './archive-folder.ts';
 
 /** Every deleted row as a record, written by triggers that know nothing of the program. */
 const RECORDER = `
@@ -28,34 +26,25 @@ const RECORDED = [
   'public.settings',
 ];
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
   template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    for (const id of ['a', 'b']) await addTenant(url, id, 12);
-    const client = new Client({ connectionString: url });
-    await client.connect();
-    await client.query(RECORDER);
-    for (const table of RECORDED) {
-      await client.query(
-        `create trigger note after delete on ${table} for each row execute function recorder.note('${table}')`,
-      );
-    }
-    await client.query('analyze');
-    await client.end();
+    await createSmallApplication(url, { a: 12, b: 12 });
+    const triggers = RECORDED.map(
+      (table) =>
+        `create trigger note after delete on ${table} for each row execute function recorder.note('${table}');`,
+    );
+    await runSql(url, `${RECORDER} ${triggers.join(' ')} analyze`);
   });
 });
 afterAll(() => template.drop());
 
 let world: PurgeWorld;
 let folder: string;
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'archive-'));
+beforeEach(async () => {
+  folder = await makeFolder();
 });
-afterEach(async () => {
-  await world.close();
-  rmSync(folder, { recursive: true, force: true });
-});
+afterEach(() => world.close());
 
 async function open(batch: object): Promise<void> {
   world = await createWorld({

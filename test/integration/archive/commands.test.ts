@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
-import { hostname, tmpdir } from 'node:os';
+import { readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -13,11 +13,13 @@ import { ArchiveStore } from '../../../src/postgres/ledger/archives.ts';
 import { withTenantSnapshot } from '../../../src/postgres/rows/tenant-snapshot.ts';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
 import { type CliResult, runForJson, runInProcess } from '../../support/cli.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import { hasPsql } from '../../support/psql.ts';
 import { actAt, type PurgeWorld } from '../../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createSmallApplication } from '../../support/small-application.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
 import { until } from '../../support/until.ts';
+import { makeFolder } from './archive-folder.ts';
 
 const run = promisify(execFile);
 const ROWS = 4;
@@ -25,12 +27,11 @@ const ROWS = 4;
 const TENANT_ROWS = 4 * ROWS + 2 * ROWS + 2;
 const DAY = "interval '1 day'";
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    for (const id of ['a', 'b', 'kept']) await addTenant(url, id, ROWS);
-  });
+  template = await makeTemplate((url) =>
+    createSmallApplication(url, { a: ROWS, b: ROWS, kept: ROWS }),
+  );
 });
 afterAll(() => template?.drop());
 
@@ -38,7 +39,7 @@ let world: PurgeWorld;
 let folder: string;
 let dir: string;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'archive-commands-'));
+  folder = await makeFolder();
   dir = join(folder, 'archive');
   world = await createWorld({ template: template.name, config: { archive: { dir } } });
   await writeFile(
@@ -51,20 +52,12 @@ beforeEach(async () => {
     }),
   );
 });
-afterEach(async () => {
-  await world?.close();
-  await rm(folder, { recursive: true, force: true });
-});
+afterEach(() => world?.close());
 
-const env = (): NodeJS.ProcessEnv => ({
-  DATABASE_URL: world.config.databaseUrl,
-  REDIS_URL: world.config.redisUrl,
-  ENVIRONMENT: 'test',
-});
 const cli = (argv: readonly string[], more: object = {}): Promise<CliResult> =>
-  runInProcess(argv, { env: env(), cwd: folder, ...more });
+  runInProcess(argv, { env: world.environment, cwd: folder, ...more });
 const json = (...argv: string[]): ReturnType<typeof runForJson> =>
-  runForJson(argv, { env: env(), cwd: folder });
+  runForJson(argv, { env: world.environment, cwd: folder });
 const plain = (text: string): string => text.replaceAll(/\s+/g, ' ');
 
 /** A purge that archives, run to its end; with two keys in Redis. */
@@ -260,7 +253,7 @@ describe('archive expire', () => {
     expect(wrong.stderr).toContain('could not be undone any more');
     for (const { id } of [one, two]) expect(await isThere(purgeFolderOf(id))).toBe(true);
     const right = await runForJson(['archive', 'expire', '--older-than', '0s'], {
-      env: { ...env(), CONFIRM_CLEANUP: 'EXPIRE 2 ARCHIVES' },
+      env: { ...world.environment, CONFIRM_CLEANUP: 'EXPIRE 2 ARCHIVES' },
       cwd: folder,
     });
     expect(right.exitCode).toBe(0);

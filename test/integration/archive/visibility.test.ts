@@ -1,5 +1,5 @@
-import { chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
-import { hostname, tmpdir } from 'node:os';
+import { chmod, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { runBoardProcess } from '../../../ops/board/main.ts';
@@ -8,18 +8,17 @@ import type { PurgeRecord } from '../../../src/domain/records.ts';
 import { examineArchive } from '../../../src/runtime/doctor-archive.ts';
 import { call } from '../../support/board.ts';
 import { runForJson, runInProcess } from '../../support/cli.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import { actAt, type PurgeWorld } from '../../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createSmallApplication } from '../../support/small-application.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
+import { makeFolder } from './archive-folder.ts';
 
 const TENANT_ROWS = 26;
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    for (const id of ['a', 'b', 'c']) await addTenant(url, id, 4);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { a: 4, b: 4, c: 4 }));
 });
 afterAll(() => template?.drop());
 
@@ -27,7 +26,7 @@ let world: PurgeWorld;
 let folder: string;
 let dir: string;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'archive-seen-'));
+  folder = await makeFolder();
   dir = join(folder, 'archive');
   world = await createWorld({
     template: template.name,
@@ -42,21 +41,13 @@ beforeEach(async () => {
     }),
   );
 });
-afterEach(async () => {
-  await world?.close();
-  await rm(folder, { recursive: true, force: true });
-});
+afterEach(() => world?.close());
 
-const env = (): NodeJS.ProcessEnv => ({
-  DATABASE_URL: world.config.databaseUrl,
-  REDIS_URL: world.config.redisUrl,
-  ENVIRONMENT: 'test',
-});
 const plain = (text: string): string => text.replaceAll(/\s+/g, ' ');
 const text = async (...argv: string[]): Promise<string> =>
-  plain((await runInProcess(argv, { env: env(), cwd: folder })).stdout);
+  plain((await runInProcess(argv, { env: world.environment, cwd: folder })).stdout);
 const json = async (...argv: string[]): Promise<Record<string, unknown>> =>
-  (await runForJson(argv, { env: env(), cwd: folder })).document;
+  (await runForJson(argv, { env: world.environment, cwd: folder })).document;
 
 async function purge(tenantId: string, archive: boolean): Promise<PurgeRecord> {
   const enqueued = await world.enqueueOne(tenantId, { archive });
@@ -182,7 +173,7 @@ describe('doctor', () => {
 
   it('refuses a place that is no folder', async () => {
     await writeFile(dir, 'a file');
-    const { exitCode } = await runForJson(['doctor'], { env: env(), cwd: folder });
+    const { exitCode } = await runForJson(['doctor'], { env: world.environment, cwd: folder });
     expect(exitCode).toBe(2);
     expect((await checks())['archive']).toMatchObject({
       verdict: 'wrong',

@@ -1,26 +1,22 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { checkRows } from '../../../src/archive/check.ts';
 import { archivedLines } from '../../support/archived-rows.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import type { PurgeWorld } from '../../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createSmallApplication } from '../../support/small-application.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
+import { makeFolder } from './archive-folder.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    await addTenant(url, 'a', 6);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { a: 6 }));
 });
 afterAll(() => template.drop());
 
 let world: PurgeWorld;
 let folder: string;
 beforeEach(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'archive-'));
+  folder = await makeFolder();
   world = await createWorld({
     template: template.name,
     config: {
@@ -30,10 +26,7 @@ beforeEach(async () => {
     },
   });
 });
-afterEach(async () => {
-  await world.close();
-  rmSync(folder, { recursive: true, force: true });
-});
+afterEach(() => world.close());
 
 test('19. what a frozen worker has archived and not committed never counts, though it wakes later', async () => {
   const before = await world.pool.query('select t::text as line from public.messages t order by 1');

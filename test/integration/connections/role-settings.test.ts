@@ -2,20 +2,16 @@ import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { PurgeId } from '../../../src/domain/ids.ts';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
-import { createDatabase } from '../../support/postgres.ts';
+import { createDatabase, type TestDatabase } from '../../support/postgres.ts';
 import { actAt, openWorld, type PurgeWorld } from '../../support/purge-world.ts';
 import { claimRedisDatabase } from '../../support/redis.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createSmallApplication } from '../../support/small-application.ts';
 import { makeTemplate } from '../../support/test-world.ts';
 import { until } from '../../support/until.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    await addTenant(url, 'kept', 3);
-    await addTenant(url, 'doomed', 12);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { kept: 3, doomed: 12 }));
 });
 afterAll(() => template?.drop());
 

@@ -3,8 +3,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { PURGE_STATUSES } from '../../../src/domain/purge.ts';
 import type { PurgeRecord } from '../../../src/domain/records.ts';
 import type { CommandName, CommandResult } from '../../../src/postgres/ledger/commands.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import type { PurgeWorld } from '../../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createSmallApplication } from '../../support/small-application.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
 
 const COMMANDS = ['pause', 'resume', 'cancel'] as const;
@@ -21,14 +22,11 @@ const ANSWERS = [
     COMMANDS.map((command, index) => ({ status, command, answer: cells[index] ?? '' })),
   );
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 let world: PurgeWorld;
 let purge: PurgeRecord;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    for (const id of ['a', 'b']) await addTenant(url, id, 1);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { a: 1, b: 1 }));
   world = await createWorld({ template: template.name });
   purge = await world.enqueueOne('a');
 });

@@ -1,17 +1,15 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { PurgeRecord } from '../../../src/domain/records.ts';
 import { CommandStore } from '../../../src/postgres/ledger/commands.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import type { PurgeWorld } from '../../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createSmallApplication } from '../../support/small-application.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
 import { until } from '../../support/until.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    await addTenant(url, 'doomed', 2);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { doomed: 2 }));
 });
 afterAll(() => template?.drop());
 

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { isLive } from '../../../src/domain/purge.ts';
 import type { PurgeRecord } from '../../../src/domain/records.ts';
 import { ThrottleStore } from '../../../src/postgres/ledger/throttle.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import type { PurgeWorld } from '../../support/purge-world.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
 import { until } from '../../support/until.ts';
@@ -10,7 +11,7 @@ import { until } from '../../support/until.ts';
 const SMALL = Array.from({ length: 20 }, (_, n) => `small-${n}`);
 const FAILING = ['fails-0', 'fails-1', 'fails-2', 'fails-3', 'fails-4'];
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
   template = await makeTemplate(async (url) => {
     const client = new Client({ connectionString: url });

@@ -1,17 +1,15 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
+import { freezeInBatch } from '../../support/frozen-worker.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import { actAt, type PurgeWorld } from '../../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createSmallApplication } from '../../support/small-application.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
 import { until } from '../../support/until.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    await addTenant(url, 'kept', 4);
-    await addTenant(url, 'doomed', 12);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { kept: 4, doomed: 12 }));
 });
 afterAll(() => template.drop());
 
@@ -80,25 +78,7 @@ test('19. a claim waits for the batch in flight, which then counts, and the next
 
 test('19. a worker process frozen in mid-batch commits nothing once another has finished', async () => {
   const purge = await world.enqueueOne('doomed');
-  // A locked row holds the worker's DELETE in mid-statement.
-  const holder = await world.pool.connect();
-  await holder.query('begin');
-  await holder.query(
-    `select from public.messages where ctid = (select max(m.ctid) from public.messages m
-     join public.conversations c on c.id = m.conversation_id where c.tenant_id = 'doomed') for update`,
-  );
-  const frozen = await world.spawnWorker();
-  await until('the delete waits for the row', 15_000, async () =>
-    (await world.value(
-      `select count(*)::int from pg_stat_activity where wait_event_type = 'Lock'
-       and query ~ 'delete from' and datname = current_database()`,
-    )) === 0
-      ? null
-      : true,
-  );
-  frozen.kill('SIGSTOP');
-  await holder.query('rollback');
-  holder.release();
+  const frozen = await freezeInBatch(world);
 
   world.startWorker();
   await world.untilStatus(purge.id, 'completed', 40_000);
@@ -115,4 +95,4 @@ test('19. a worker process frozen in mid-batch commits nothing once another has 
     'public.conversations': 12,
     'public.tenants': 1,
   });
-}, 90_000);
+}, 180_000);

@@ -5,17 +5,14 @@ import { TRANSITIONS } from '../../../src/domain/purge.ts';
 import { IDENTITY_KEY } from '../../../src/redis/identity.ts';
 import { engineParts } from '../../../src/runtime/compose.ts';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import { actAt, type PurgeWorld } from '../../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createSmallApplication } from '../../support/small-application.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    await addTenant(url, 'kept', 2);
-    await addTenant(url, 'doomed', 3);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { kept: 2, doomed: 3 }));
 });
 afterAll(() => template.drop());
 

@@ -5,17 +5,15 @@ import type { PurgeRecord } from '../../../src/domain/records.ts';
 import type { FailpointName } from '../../../src/engine/failpoints.ts';
 import { PurgeStore } from '../../../src/postgres/ledger/purges.ts';
 import { type CommandOutcome, carryOutCommand } from '../../../src/queue/commands.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import { actAt, type PurgeWorld } from '../../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createSmallApplication } from '../../support/small-application.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
 import { until } from '../../support/until.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    for (const id of ['kept', 'a', 'b']) await addTenant(url, id, 3);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { kept: 3, a: 3, b: 3 }));
 });
 afterAll(() => template.drop());
 

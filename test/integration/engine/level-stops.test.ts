@@ -3,16 +3,14 @@ import type { PurgeRecord } from '../../../src/domain/records.ts';
 import type { CommandName } from '../../../src/postgres/ledger/commands.ts';
 import { type CommandOutcome, carryOutCommand } from '../../../src/queue/commands.ts';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import { actAt, type PurgeWorld } from '../../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createSmallApplication } from '../../support/small-application.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    for (const id of ['kept', 'a']) await addTenant(url, id, 5);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { kept: 5, a: 5 }));
 });
 afterAll(() => template.drop());
 

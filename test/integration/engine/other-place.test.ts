@@ -6,18 +6,16 @@ import { noFailpoint } from '../../../src/engine/failpoints.ts';
 import type { EngineParts } from '../../../src/engine/parts.ts';
 import type { CommandName } from '../../../src/postgres/ledger/commands.ts';
 import { carryOutCommand } from '../../../src/queue/commands.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import type { PurgeWorld } from '../../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createSmallApplication } from '../../support/small-application.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'other-place-'));
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    await addTenant(url, 'doomed', 6);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { doomed: 6 }));
 });
 afterAll(async () => {
   await template?.drop();

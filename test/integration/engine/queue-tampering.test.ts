@@ -4,17 +4,15 @@ import type { PurgeRecord } from '../../../src/domain/records.ts';
 import type { CommandName } from '../../../src/postgres/ledger/commands.ts';
 import { carryOutCommand } from '../../../src/queue/commands.ts';
 import { type JobData, jobIdOf, PARK_MS } from '../../../src/queue/contracts.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import { actAt, type PurgeWorld } from '../../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createSmallApplication } from '../../support/small-application.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
 import { until } from '../../support/until.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    for (const id of ['a', 'b']) await addTenant(url, id, 3);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { a: 3, b: 3 }));
 });
 afterAll(() => template?.drop());
 

@@ -1,40 +1,30 @@
-import { Pool } from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { PurgeId } from '../../../src/domain/ids.ts';
 import { KeepList } from '../../../src/domain/keep-list.ts';
 import { prepareCampaign } from '../../../src/engine/campaign/prepare.ts';
-import type { Failpoint } from '../../../src/engine/failpoints.ts';
-import { runCommand } from '../../../src/queue/commands.ts';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import type { PurgeWorld } from '../../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
+import {
+  afterFirstRows,
+  BATCHES,
+  BY_COLUMN,
+  cancel,
+  eventsOf,
+  HOLD,
+  makeMarkableTemplate,
+  statusOf,
+  WAYS,
+} from './marked-tenants.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    await addTenant(url, 'kept', 2);
-    await addTenant(url, 'doomed', 3);
-    const pool = new Pool({ connectionString: url });
-    await pool.query(`alter table public.tenants
-      add column status text not null default 'active', add column legal_hold boolean`);
-    await pool.end();
-  });
+  template = await makeMarkableTemplate();
 });
 afterAll(() => template.drop());
 
 let world: PurgeWorld;
 afterEach(() => world.close());
-
-const BY_COLUMN = { quiesce: { column: 'status', value: 'purging' } };
-const HOLD = { hold: { column: 'legal_hold' } };
-const SMALL = { batch: { smallPurgeRows: 5_000 } };
-const BATCHES = { batch: { smallPurgeRows: 0 } };
-const WAYS = [
-  ['one transaction', SMALL],
-  ['batches', BATCHES],
-] as const;
 
 async function start(config: object): Promise<unknown> {
   world = await createWorld({ template: template.name, config });
@@ -48,32 +38,8 @@ function closedNow(): string {
   return `${text}:00-${text}:59 UTC`;
 }
 
-/** Acts after the first batch that has deleted a row. */
-const afterFirstRows = (act: () => Promise<void> | void): Failpoint => {
-  let acted = false;
-  return async (point) => {
-    if (point !== 'batch-committed' || acted) return;
-    const rows = await world.value(
-      `select coalesce(sum(rows), 0)::int from tenant_purge.batch where kind = 'delete'`,
-    );
-    if (rows === 0) return;
-    acted = true;
-    await act();
-  };
-};
-
-const statusOf = (id: string): Promise<unknown> =>
-  world.value('select status from public.tenants where id = $1', [id]);
-
 const rowsOf = (table: string): Promise<unknown> =>
   world.value(`select count(*)::int from ${table} where tenant_id = 'doomed'`);
-
-const eventsOf = async (id: PurgeId): Promise<string[]> =>
-  (
-    await world.pool.query('select kind from tenant_purge.event where purge_id = $1 order by id', [
-      id,
-    ])
-  ).rows.map(({ kind }) => kind);
 
 describe('37. A tenant that is to stay after all, between two levels', () => {
   const CHANGES = {
@@ -92,7 +58,7 @@ describe('37. A tenant that is to stay after all, between two levels', () => {
         "select count(distinct level)::int from tenant_purge.batch where kind = 'delete'",
       );
     const outcome = await world.run(id, {
-      parts: world.engine(afterFirstRows(async () => void (await world.pool.query(sql)))),
+      parts: world.engine(afterFirstRows(world, async () => void (await world.pool.query(sql)))),
     });
     expect(outcome).toMatchObject({ kind: 'refused', error: { code } });
     const ended = await world.find(id);
@@ -100,8 +66,8 @@ describe('37. A tenant that is to stay after all, between two levels', () => {
     expect(ended.error?.message).toMatch(/[1-9]\d* rows were deleted before; nothing more is/);
     expect(await levels()).toBe(1);
     expect(await rowsOf('public.agents')).toBe(3);
-    expect(await eventsOf(id)).toContain('mark stays');
-    expect(await statusOf('doomed')).toBe(code === 'TENANT_HELD' ? 'purging' : 'active');
+    expect(await eventsOf(world, id)).toContain('mark stays');
+    expect(await statusOf(world, 'doomed')).toBe(code === 'TENANT_HELD' ? 'purging' : 'active');
   });
 
   test('by the keep list keeps what it still has, and its mark', async () => {
@@ -110,7 +76,7 @@ describe('37. A tenant that is to stay after all, between two levels', () => {
     let kept: string[] = [];
     const parts = {
       ...world.engine(
-        afterFirstRows(() => {
+        afterFirstRows(world, () => {
           kept = ['doomed'];
         }),
       ),
@@ -186,15 +152,13 @@ test('A mark that a killed worker left is taken off when the purge is cancelled 
   const worker = await world.spawnWorker({ failpoint: 'quiesced:1' });
   const { id } = await world.enqueueOne('doomed');
   await worker.exited;
-  expect([(await world.find(id)).status, await statusOf('doomed')]).toEqual(['running', 'purging']);
-  await runCommand(world.actor.reconcile, 'cancel', {
-    selection: { kind: 'purge', id },
-    fleet: false,
-    operator: 'test',
-    waitMs: 10_000,
-  });
+  expect([(await world.find(id)).status, await statusOf(world, 'doomed')]).toEqual([
+    'running',
+    'purging',
+  ]);
+  await cancel(world, id, 10_000);
   expect((await world.find(id)).status).toBe('cancelled');
-  expect(await eventsOf(id)).toContain('cancelled without its worker');
+  expect(await eventsOf(world, id)).toContain('cancelled without its worker');
   expect(await catalogueChecksum(world.pool, { except: [] })).toEqual(before);
 });
 
@@ -216,9 +180,7 @@ describe.each([
   ];
 
   test.each(MARKS)('the mark %j is set and put back', async (quiesce) => {
-    const odd = await makeTemplate(async (url) => {
-      const pool = new Pool({ connectionString: url });
-      await pool.query(`
+    const odd = await makeTemplate(`
         create type public.state as enum ('live', 'it''s over');
         create table public."Tenant" (id bigint primary key, "State ""x""" public.state) ${by};
         ${parts}
@@ -227,8 +189,6 @@ describe.each([
         create index on public.things (tenant);
         insert into public."Tenant" values (1, null), (2, null);
         insert into public.things values (1, 1), (2, 2)`);
-      await pool.end();
-    });
     try {
       world = await createWorld({ template: odd.name, config: { ...CONFIG, quiesce } });
       const before = await catalogueChecksum(world.pool, { except: [] });

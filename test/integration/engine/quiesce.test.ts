@@ -1,76 +1,68 @@
-import { Pool } from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { PurgeError } from '../../../src/domain/errors.ts';
 import type { PurgeId } from '../../../src/domain/ids.ts';
 import { prepareCampaign } from '../../../src/engine/campaign/prepare.ts';
 import type { Failpoint } from '../../../src/engine/failpoints.ts';
-import { runCommand } from '../../../src/queue/commands.ts';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import { actAt, type PurgeWorld } from '../../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
-import { createWorld, makeTemplate } from '../../support/test-world.ts';
+import { createWorld } from '../../support/test-world.ts';
+import {
+  afterFirstRows,
+  BATCHES,
+  BY_COLUMN,
+  cancel,
+  eventsOf,
+  HOLD,
+  makeMarkableTemplate,
+  SMALL,
+  statusOf,
+  WAYS,
+} from './marked-tenants.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    await addTenant(url, 'kept', 2);
-    await addTenant(url, 'doomed', 3);
-    const pool = new Pool({ connectionString: url });
-    await pool.query(`alter table public.tenants
-      add column status text not null default 'active', add column legal_hold boolean`);
-    await pool.end();
-  });
+  template = await makeMarkableTemplate();
 });
 afterAll(() => template.drop());
 
 let world: PurgeWorld;
 afterEach(() => world.close());
 
-const BY_COLUMN = { quiesce: { column: 'status', value: 'purging' } };
-const HOLD = { hold: { column: 'legal_hold' } };
-const SMALL = { batch: { smallPurgeRows: 5_000 } };
-const BATCHES = { batch: { smallPurgeRows: 0 } };
-const WAYS = [
-  ['one transaction', SMALL],
-  ['batches', BATCHES],
-] as const;
-
 async function start(config: object): Promise<unknown> {
   world = await createWorld({ template: template.name, config });
   return catalogueChecksum(world.pool, { except: [] });
 }
 
-/** Acts after the first batch that has deleted a row. */
-const afterFirstRows = (act: () => Promise<void> | void): Failpoint => {
-  let acted = false;
-  return async (point) => {
-    if (point !== 'batch-committed' || acted) return;
-    const rows = await world.value(
-      `select coalesce(sum(rows), 0)::int from tenant_purge.batch where kind = 'delete'`,
-    );
-    if (rows === 0) return;
-    acted = true;
-    await act();
-  };
-};
+/** Cancels the purge where `failpointOf` says, in mid-run, and waits for its end. */
+async function cancelInMidRun(
+  id: PurgeId,
+  failpointOf: (act: () => Promise<void>) => Failpoint,
+): Promise<void> {
+  // The command waits for the worker, which this failpoint holds up.
+  let command = Promise.resolve();
+  world.startWorker(
+    failpointOf(async () => {
+      command = cancel(world, id);
+      await world.untilStatus(id, 'cancelling');
+    }),
+  );
+  await world.untilStatus(id, 'cancelled');
+  await command;
+}
 
-const statusOf = (id: string): Promise<unknown> =>
-  world.value('select status from public.tenants where id = $1', [id]);
+const atTheMark = (act: () => Promise<void> | void): Failpoint => actAt('quiesced', 1, act);
 
-const eventsOf = async (id: PurgeId): Promise<string[]> =>
-  (
-    await world.pool.query('select kind from tenant_purge.event where purge_id = $1 order by id', [
-      id,
-    ])
-  ).rows.map(({ kind }) => kind);
-
-async function cancel(id: PurgeId): Promise<void> {
-  await runCommand(world.actor.reconcile, 'cancel', {
-    selection: { kind: 'purge', id },
-    fleet: false,
-    operator: 'test',
-    waitMs: 5_000,
+/** Gives the purge back right behind its mark. */
+async function stopAtTheMark(id: PurgeId): Promise<void> {
+  let stop: string | null = null;
+  await world.run(id, {
+    parts: world.engine(
+      atTheMark(() => {
+        stop = 'the worker shuts down';
+      }),
+    ),
+    control: { stopReason: () => Promise.resolve(stop) },
   });
 }
 
@@ -81,31 +73,26 @@ describe.each(WAYS)('A purge that marks the tenant first, by %s', (_, way) => {
     const seen: unknown[] = [];
     world.startWorker(async (point) => {
       if (point !== 'quiesced') return;
-      seen.push(await statusOf('doomed'), await statusOf('kept'), await world.batches(id));
+      seen.push(
+        await statusOf(world, 'doomed'),
+        await statusOf(world, 'kept'),
+        await world.batches(id),
+      );
       seen.push((await world.find(id)).stage);
     });
     const ended = await world.untilStatus(id, 'completed');
     expect(seen).toEqual(['purging', 'active', 0, 'quiesce']);
     expect(ended.residue).toEqual([]);
-    expect(await statusOf('kept')).toBe('active');
-    expect(await statusOf('doomed')).toBeUndefined();
+    expect(await statusOf(world, 'kept')).toBe('active');
+    expect(await statusOf(world, 'doomed')).toBeUndefined();
     expect(await world.value('select outcome from tenant_purge.quiesced')).toBeNull();
   });
 
   test('puts the mark back when it is cancelled before a row has gone', async () => {
     const before = await start({ ...BY_COLUMN, ...way });
     const { id } = await world.enqueueOne('doomed');
-    // The command waits for the worker, which this failpoint holds up.
-    let command = Promise.resolve();
-    world.startWorker(
-      actAt('quiesced', 1, async () => {
-        command = cancel(id);
-        await world.untilStatus(id, 'cancelling');
-      }),
-    );
-    await world.untilStatus(id, 'cancelled');
-    await command;
-    expect(await eventsOf(id)).toContain('mark put back');
+    await cancelInMidRun(id, atTheMark);
+    expect(await eventsOf(world, id)).toContain('mark put back');
     expect(await catalogueChecksum(world.pool, { except: [] })).toEqual(before);
   });
 
@@ -118,10 +105,10 @@ describe.each(WAYS)('A purge that marks the tenant first, by %s', (_, way) => {
     });
     await expect(world.run(id, { parts })).rejects.toThrow('killed');
     expect((await world.find(id)).status).toBe('running');
-    expect(await statusOf('doomed')).toBe('purging');
+    expect(await statusOf(world, 'doomed')).toBe('purging');
     expect(await world.run(id)).toMatchObject({ kind: 'awaiting-sweep' });
     expect(await world.value('select old_value from tenant_purge.quiesced')).toBe('active');
-    expect((await eventsOf(id)).filter((kind) => kind === 'tenant marked')).toHaveLength(1);
+    expect((await eventsOf(world, id)).filter((kind) => kind === 'tenant marked')).toHaveLength(1);
   });
 
   test('37. puts the mark back when the tenant is put on hold before a row has gone', async () => {
@@ -132,7 +119,7 @@ describe.each(WAYS)('A purge that marks the tenant first, by %s', (_, way) => {
     const ended = await world.find(id);
     expect(ended.status).toBe('refused');
     expect(ended.error?.message).toContain('Nothing was deleted.');
-    expect(await statusOf('doomed')).toBe('active');
+    expect(await statusOf(world, 'doomed')).toBe('active');
     expect(await world.batches(id)).toBe(0);
   });
 });
@@ -148,23 +135,18 @@ test('A purge that failed with nothing deleted takes its mark off, and says so',
   const ended = await world.untilStatus(id, 'failed');
   expect(ended.error?.code).toBe('ROW_REFUSED');
   expect(ended.error?.message).toContain('no longer bears the mark');
-  expect(await statusOf('doomed')).toBe('active');
+  expect(await statusOf(world, 'doomed')).toBe('active');
 });
 
 test('A purge cancelled while it was paused behind its mark takes the mark off without a worker', async () => {
   const before = await start({ ...BY_COLUMN, ...BATCHES });
   const { id } = await world.enqueueOne('doomed');
-  let stop: string | null = null;
-  await world.run(id, {
-    parts: world.engine(
-      actAt('quiesced', 1, () => {
-        stop = 'the worker shuts down';
-      }),
-    ),
-    control: { stopReason: () => Promise.resolve(stop) },
-  });
-  expect([(await world.find(id)).status, await statusOf('doomed')]).toEqual(['queued', 'purging']);
-  await cancel(id);
+  await stopAtTheMark(id);
+  expect([(await world.find(id)).status, await statusOf(world, 'doomed')]).toEqual([
+    'queued',
+    'purging',
+  ]);
+  await cancel(world, id);
   expect((await world.find(id)).status).toBe('cancelled');
   expect(await catalogueChecksum(world.pool, { except: [] })).toEqual(before);
 });
@@ -172,56 +154,32 @@ test('A purge cancelled while it was paused behind its mark takes the mark off w
 test('A purge cancelled after rows have gone leaves the mark, and says so', async () => {
   await start({ ...BY_COLUMN, ...BATCHES });
   const { id } = await world.enqueueOne('doomed');
-  let command = Promise.resolve();
-  world.startWorker(
-    afterFirstRows(async () => {
-      command = cancel(id);
-      await world.untilStatus(id, 'cancelling');
-    }),
-  );
-  await world.untilStatus(id, 'cancelled');
-  await command;
-  expect(await statusOf('doomed')).toBe('purging');
-  expect(await eventsOf(id)).toContain('mark stays');
+  await cancelInMidRun(id, (act) => afterFirstRows(world, act));
+  expect(await statusOf(world, 'doomed')).toBe('purging');
+  expect(await eventsOf(world, id)).toContain('mark stays');
 });
 
 test('A tenant that bore the value before is left with it', async () => {
   await start({ ...BY_COLUMN, ...BATCHES });
   await world.pool.query(`update public.tenants set status = 'purging' where id = 'doomed'`);
   const { id } = await world.enqueueOne('doomed');
-  let command = Promise.resolve();
-  world.startWorker(
-    actAt('quiesced', 1, async () => {
-      command = cancel(id);
-      await world.untilStatus(id, 'cancelling');
-    }),
-  );
-  await world.untilStatus(id, 'cancelled');
-  await command;
-  expect(await statusOf('doomed')).toBe('purging');
+  await cancelInMidRun(id, atTheMark);
+  expect(await statusOf(world, 'doomed')).toBe('purging');
 });
 
 test('A cancel does not wait for a tenant row that somebody has locked; put_back tries again', async () => {
   await start({ ...BY_COLUMN, ...BATCHES });
   const { id } = await world.enqueueOne('doomed');
-  let stop: string | null = null;
-  await world.run(id, {
-    parts: world.engine(
-      actAt('quiesced', 1, () => {
-        stop = 'the worker shuts down';
-      }),
-    ),
-    control: { stopReason: () => Promise.resolve(stop) },
-  });
+  await stopAtTheMark(id);
   const session = await world.pool.connect();
   await session.query(`begin; select from public.tenants where id = 'doomed' for update`);
-  await cancel(id);
+  await cancel(world, id);
   expect((await world.find(id)).status).toBe('cancelled');
-  expect(await eventsOf(id)).toContain('mark not put back');
+  expect(await eventsOf(world, id)).toContain('mark not put back');
   await session.query('rollback');
   session.release();
   expect(await world.value('select tenant_purge.put_back($1)', [id])).toBe('put back');
-  expect(await statusOf('doomed')).toBe('active');
+  expect(await statusOf(world, 'doomed')).toBe('active');
 });
 
 describe.each(WAYS)("With the operator's own SQL, by %s", (_, way) => {
@@ -236,16 +194,12 @@ describe.each(WAYS)("With the operator's own SQL, by %s", (_, way) => {
     const before = await start({ ...sql, ...way });
     const { id } = await world.enqueueOne('doomed');
     let seen: unknown;
-    let command = Promise.resolve();
-    world.startWorker(
-      actAt('quiesced', 1, async () => {
-        seen = await statusOf('doomed');
-        command = cancel(id);
-        await world.untilStatus(id, 'cancelling');
+    await cancelInMidRun(id, (act) =>
+      atTheMark(async () => {
+        seen = await statusOf(world, 'doomed');
+        await act();
       }),
     );
-    await world.untilStatus(id, 'cancelled');
-    await command;
     expect(seen).toBe('gone');
     expect(await catalogueChecksum(world.pool, { except: [] })).toEqual(before);
     const again = await world.enqueueOne('doomed');

@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import type { PurgeWorld } from '../../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createSmallApplication } from '../../support/small-application.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
 
 /** Bookmarks of the other tenant and shares of nobody, both toward agents; documents one to one. */
@@ -36,13 +37,9 @@ const RULES = {
   follow: ['public.contracts.document_id'],
 };
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    await addTenant(url, 'kept', 3);
-    await addTenant(url, 'doomed', 3);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { kept: 3, doomed: 3 }));
 });
 afterAll(() => template.drop());
 

@@ -1,17 +1,15 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import type { PurgeWorld } from '../../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createSmallApplication } from '../../support/small-application.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    await addTenant(url, 'kept', 1);
-    await addTenant(url, 'doomed', 2);
-    await addTenant(url, 'wide', 40);
-  });
+  template = await makeTemplate((url) =>
+    createSmallApplication(url, { kept: 1, doomed: 2, wide: 40 }),
+  );
 });
 afterAll(() => template.drop());
 

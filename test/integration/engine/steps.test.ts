@@ -15,10 +15,11 @@ import {
   type PurgeWay,
   WAYS,
 } from '../../support/hand-made-purge.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import { actAt, type PurgeWorld } from '../../support/purge-world.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
   template = await makeTemplate(() => Promise.resolve());
 });

@@ -7,17 +7,15 @@ import { PurgeStore } from '../../../src/postgres/ledger/purges.ts';
 import { runCommand } from '../../../src/queue/commands.ts';
 import { jobIdOf } from '../../../src/queue/contracts.ts';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import { actAt, type PurgeWorld } from '../../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createSmallApplication } from '../../support/small-application.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
 import { until } from '../../support/until.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    for (const id of ['kept', 'a', 'b']) await addTenant(url, id, 5);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { kept: 5, a: 5, b: 5 }));
 });
 afterAll(() => template.drop());
 

@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { SweepStore } from '../../../src/postgres/ledger/sweeps.ts';
 import { runCommand } from '../../../src/queue/commands.ts';
 import { catalogueChecksum, redisChecksum } from '../../support/catalogue-checksum.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import { actAt, type PurgeWorld } from '../../support/purge-world.ts';
 import { addTenant, createSmallApplication } from '../../support/small-application.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
@@ -9,7 +10,7 @@ import { until } from '../../support/until.ts';
 
 const IDS = ['1', '10', '100', 'a*', '[1]'];
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
   template = await makeTemplate(async (url) => {
     await createSmallApplication(url);

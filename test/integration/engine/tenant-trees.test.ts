@@ -6,12 +6,13 @@ import { prepareCampaign } from '../../../src/engine/campaign/prepare.ts';
 import { listTenants } from '../../../src/postgres/tenant-directory.ts';
 import { runCommand } from '../../../src/queue/commands.ts';
 import { catalogueChecksum, redisChecksum } from '../../support/catalogue-checksum.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import type { PurgeWorld, WorldOptions } from '../../support/purge-world.ts';
 import { createForest, expectLeavesFirst, FOREST, TREE } from '../../support/tenant-forest.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
 import { until } from '../../support/until.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 
 beforeAll(async () => {
   template = await makeTemplate(createForest);

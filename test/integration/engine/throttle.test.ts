@@ -8,18 +8,15 @@ import { probeLoad, seesLoad } from '../../../src/postgres/load-probe.ts';
 import { runCommand } from '../../../src/queue/commands.ts';
 import { makeThrottle } from '../../../src/runtime/throttle.ts';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import { actAt, type PurgeWorld, type WorldOptions } from '../../support/purge-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createSmallApplication } from '../../support/small-application.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
 import { until } from '../../support/until.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    await addTenant(url, 'kept', 5);
-    await addTenant(url, 'a', 20);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { kept: 5, a: 20 }));
 });
 afterAll(() => template.drop());
 

@@ -5,12 +5,13 @@ import { asTenantId } from '../../../src/domain/ids.ts';
 import { prepareCampaign, rowsPerTable } from '../../../src/engine/campaign/prepare.ts';
 import { verifyTenant } from '../../../src/engine/campaign/verify-tenant.ts';
 import { catalogueChecksum, redisChecksum } from '../../support/catalogue-checksum.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
 
 const SCALE = 0.01;
 const demoConfig = JSON.parse(readFileSync('ops/demo/purge.config.json', 'utf8'));
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
   template = await makeTemplate(async (url) => {
     await seedApplication(url, { scale: SCALE });

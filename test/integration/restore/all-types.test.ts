@@ -1,6 +1,7 @@
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import { createRestoreWorld, readSequences } from '../../support/restore-world.ts';
 import { makeTemplate } from '../../support/test-world.ts';
 
@@ -68,7 +69,7 @@ const HOSTILE = {
   xmloption: "'document'",
 };
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
   template = await makeTemplate(async (url) => {
     const client = new Client({ connectionString: url });

@@ -1,6 +1,6 @@
-import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import { actAt } from '../../support/purge-world.ts';
 import { createRestoreWorld, type RestoreWorld } from '../../support/restore-world.ts';
 import { makeTemplate } from '../../support/test-world.ts';
@@ -22,17 +22,9 @@ const SCHEMA = `
   create index on public.teams (best); create index on public.players (team_id); create index on public.fans (player_id);
 `;
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    const client = new Client({ connectionString: url });
-    await client.connect();
-    try {
-      await client.query(SCHEMA);
-    } finally {
-      await client.end();
-    }
-  });
+  template = await makeTemplate(SCHEMA);
 });
 afterAll(() => template.drop());
 

@@ -1,11 +1,16 @@
 import { Client, type Pool } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { PurgeError } from '../../../src/domain/errors.ts';
+import type { PurgeError } from '../../../src/domain/errors.ts';
 import type { PurgeRecord } from '../../../src/domain/records.ts';
-import type { Conflict, RestoreRules } from '../../../src/domain/restore.ts';
+import type { Conflict } from '../../../src/domain/restore.ts';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
-import { createDatabase } from '../../support/postgres.ts';
-import { createRestoreWorld, type RestoreWorld, rulesOf } from '../../support/restore-world.ts';
+import { createDatabase, type TestDatabase } from '../../support/postgres.ts';
+import {
+  conflictsOf,
+  createRestoreWorld,
+  type RestoreWorld,
+  rulesOf,
+} from '../../support/restore-world.ts';
 import { makeTemplate } from '../../support/test-world.ts';
 
 const SCHEMA = `
@@ -52,17 +57,15 @@ const SCHEMA = `
   insert into public.visits values ('doomed', 1), ('doomed', 2), ('kept', 1);
 `;
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+/** A trigger that changes what comes back. */
+const SHOUT = `
+  create function public.shout() returns trigger language plpgsql as $$
+    begin new.title := upper(new.title); return new; end $$;
+  create trigger shout before insert on public.posts for each row execute function public.shout()`;
+
+let template: TestDatabase;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    const client = new Client({ connectionString: url });
-    await client.connect();
-    try {
-      await client.query(SCHEMA);
-    } finally {
-      await client.end();
-    }
-  });
+  template = await makeTemplate(SCHEMA);
 });
 afterAll(() => template.drop());
 
@@ -84,26 +87,12 @@ async function purged(): Promise<
   return Object.assign(restoring, { before, purged: await restoring.purge('doomed') });
 }
 
-async function conflictsOf(
-  restoring: Awaited<ReturnType<typeof purged>>,
-  rules: Partial<RestoreRules> = {},
-): Promise<readonly Conflict[]> {
-  const { world } = restoring;
-  const rows = await catalogueChecksum(world.pool, { except: [] });
-  const error = await restoring.restore(restoring.purged, { rules: rulesOf(rules) }).then(
-    () => null,
-    (thrown: unknown) => thrown,
-  );
-  if (!(error instanceof PurgeError))
-    throw new Error(`no conflict: ${String(error)}`, { cause: error });
-  expect(error.code).toBe('RESTORE_CONFLICTS');
-  expect(await catalogueChecksum(world.pool, { except: [] })).toEqual(rows);
-  expect(await world.find(restoring.purged.id)).toMatchObject({ status: 'completed' });
-  return error.details['conflicts'] as readonly Conflict[];
-}
-
 const brief = (conflicts: readonly Conflict[]): unknown[] =>
   conflicts.map(({ kind, table, object, count, rows }) => [kind, table, object, count, ...rows]);
+
+/** What stands in the way of the tenant, in short. */
+const inTheWay = async (restoring: Awaited<ReturnType<typeof purged>>): Promise<unknown[]> =>
+  brief(await conflictsOf(restoring, restoring.purged));
 
 const sql = (pool: Pool, text: string): Promise<unknown> => pool.query(text);
 
@@ -118,7 +107,7 @@ describe('What stands in the way of a restore is found before anything is change
     await sql(pool, `insert into public.people (tenant_id, email) values ('kept', 'p2@x')`);
     await sql(pool, `insert into public.people (tenant_id, note) values ('kept', 'NOTE 3')`);
     await sql(pool, `insert into public.people (tenant_id, during) values ('kept', '[42,43)')`);
-    const found = brief(await conflictsOf(restoring));
+    const found = await inTheWay(restoring);
     expect(found).toContainEqual(['ROW_TAKEN', 'public.people', 'people_pkey', 1, 'id = 1']);
     expect(found).toContainEqual([
       'ROW_TAKEN',
@@ -188,7 +177,7 @@ describe('What stands in the way of a restore is found before anything is change
       `insert into public.people (id, tenant_id, email, country, note, during) overriding system value
       values (1, 'doomed', 'p1@x', 'DE', 'Note 1', '[10,15)')`,
     );
-    const found = brief(await conflictsOf(restoring));
+    const found = await inTheWay(restoring);
     expect(found).toEqual([
       ['ROW_PRESENT', 'public.people', 'people_pkey', 1, 'id = 1'],
       ['ROW_PRESENT', 'public.tenants', 'tenants_pkey', 1, 'id = doomed'],
@@ -203,7 +192,7 @@ describe('What stands in the way of a restore is found before anything is change
     await using restoring = await purged();
     const { pool } = restoring.world;
     await sql(pool, `delete from public.countries where code = 'DE'`);
-    expect(brief(await conflictsOf(restoring))).toContainEqual([
+    expect(await inTheWay(restoring)).toContainEqual([
       'PARENT_GONE',
       'public.people',
       'public.people.people_country_fkey',
@@ -233,7 +222,7 @@ describe('What stands in the way of a restore is found before anything is change
       alter table public.mentions add check (id <> 3);
       drop table public.visits`,
     );
-    const found = brief(await conflictsOf(restoring));
+    const found = await inTheWay(restoring);
     expect(found).toContainEqual(['COLUMN_DROPPED', 'public.people', 'note', 5]);
     expect(found).toContainEqual(['COLUMN_ADDED', 'public.people', 'must', 5]);
     expect(found).toContainEqual(['COLUMN_RETYPED', 'public.posts', null, 1]);
@@ -254,7 +243,7 @@ describe('What stands in the way of a restore is found before anything is change
       `alter table public.posts alter id type numeric(10,0), alter title type char(4)
       using left(title, 4)`,
     );
-    const found = brief(await conflictsOf(restoring));
+    const found = await inTheWay(restoring);
     expect(found.map((each) => (each as unknown[])[0])).toContain('COLUMN_RETYPED');
   });
 
@@ -280,7 +269,7 @@ describe('What stands in the way of a restore is found before anything is change
   test('a partition that is missing', async () => {
     await using restoring = await purged();
     await sql(restoring.world.pool, 'drop table public.visits_2');
-    expect(brief(await conflictsOf(restoring))).toEqual([
+    expect(await inTheWay(restoring)).toEqual([
       [
         'PARTITION_MISSING',
         'public.visits',
@@ -298,7 +287,7 @@ describe('What stands in the way of a restore is found before anything is change
       pool,
       `update public.mentions set person_id = 6 where id = 1; delete from public.mentions where id = 2`,
     );
-    const found = brief(await conflictsOf(restoring));
+    const found = await inTheWay(restoring);
     expect(found).toEqual([
       ['CHANGED_SINCE', 'public.mentions', 'person_id', 1, 'id = 1'],
       ['ROW_GONE', 'public.mentions', 'person_id', 1, 'id = 2'],
@@ -316,14 +305,8 @@ describe('What stands in the way of a restore is found before anything is change
   test('triggers that would fire: refused until each is told to fire or not to', async () => {
     await using restoring = await purged();
     const { pool } = restoring.world;
-    await sql(
-      pool,
-      `
-      create function public.shout() returns trigger language plpgsql as $$
-        begin new.title := upper(new.title); return new; end $$;
-      create trigger shout before insert on public.posts for each row execute function public.shout()`,
-    );
-    expect(brief(await conflictsOf(restoring))).toEqual([
+    await sql(pool, SHOUT);
+    expect(await inTheWay(restoring)).toEqual([
       ['TRIGGER', 'public.posts', 'public.posts.shout', 1],
     ]);
     const report = await restoring.restore(restoring.purged, {
@@ -342,7 +325,7 @@ describe('What stands in the way of a restore is found before anything is change
       `create function public.idle() returns trigger language plpgsql as 'begin return new; end';
        create trigger "It's" before insert on public.posts for each row execute function public.idle()`,
     );
-    const [conflict] = await conflictsOf(restoring);
+    const [conflict] = await conflictsOf(restoring, restoring.purged);
     expect(conflict?.remedy).toContain(`--trigger 'public.posts."It'\\''s"=disable'`);
     const rules = rulesOf({ triggers: { "public.posts.It's": 'disable' } });
     await expect(restoring.restore(restoring.purged, { rules })).rejects.toMatchObject({
@@ -354,22 +337,13 @@ describe('What stands in the way of a restore is found before anything is change
   test('a trigger that is told to fire changes what comes back, and then only the count is verified', async () => {
     await using restoring = await purged();
     const { pool } = restoring.world;
-    await sql(
-      pool,
-      `
-      create function public.shout() returns trigger language plpgsql as $$
-        begin new.title := upper(new.title); return new; end $$;
-      create trigger shout before insert on public.posts for each row execute function public.shout()`,
-    );
-    const report = await restoring.restore(restoring.purged, {
-      rules: rulesOf({ triggers: { 'public.posts.shout': 'fire' } }),
-    });
-    expect(report.tables).toContainEqual({
-      table: 'public.posts',
-      rows: 10,
-      skipped: 0,
-      verified: 'count',
-    });
+    await sql(pool, SHOUT);
+    const rules = rulesOf({ triggers: { 'public.posts.shout': 'fire' } });
+    const posts = { table: 'public.posts', rows: 10, skipped: 0, verified: 'count' };
+    const report = await restoring.restore(restoring.purged, { rules });
+    expect(report.tables).toContainEqual(posts);
+    const again = await restoring.restore(restoring.purged, { rules });
+    expect(again).toMatchObject({ outcome: 'already', tables: expect.arrayContaining([posts]) });
     const { rows } = await pool.query('select title from public.posts where id = 1');
     expect(rows).toEqual([{ title: 'POST 1' }]);
   });

@@ -6,13 +6,14 @@ import {
   redisChecksum,
   sequenceValues,
 } from '../../support/catalogue-checksum.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import { createRestoreWorld } from '../../support/restore-world.ts';
 import { makeTemplate } from '../../support/test-world.ts';
 
 /** A fiftieth of the demo's test tenants, with every table it has. */
 const SIZE = { scale: 0.02 };
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
   template = await makeTemplate(async (url) => {
     await seedApplication(url, SIZE);

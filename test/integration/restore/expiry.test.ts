@@ -3,20 +3,16 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { PurgeError } from '../../../src/domain/errors.ts';
 import { ArchiveStore } from '../../../src/postgres/ledger/archives.ts';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
-import { createDatabase } from '../../support/postgres.ts';
+import { createDatabase, type TestDatabase } from '../../support/postgres.ts';
 import { actAt } from '../../support/purge-world.ts';
 import { createRestoreWorld, type RestoreWorld } from '../../support/restore-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createSmallApplication } from '../../support/small-application.ts';
 import { makeTemplate } from '../../support/test-world.ts';
 import { until } from '../../support/until.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    await addTenant(url, 'kept', 2);
-    await addTenant(url, 'doomed', 6);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { kept: 2, doomed: 6 }));
 });
 afterAll(() => template.drop());
 

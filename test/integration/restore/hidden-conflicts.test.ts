@@ -1,11 +1,15 @@
-import { Client, type Pool } from 'pg';
+import type { Pool } from 'pg';
 import { describe, expect, test } from 'vitest';
-import { PurgeError } from '../../../src/domain/errors.ts';
 import type { PurgeRecord } from '../../../src/domain/records.ts';
-import type { Conflict, RestoreRules } from '../../../src/domain/restore.ts';
+import type { RestoreRules } from '../../../src/domain/restore.ts';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
 import { actAt, type WorldOptions } from '../../support/purge-world.ts';
-import { createRestoreWorld, type RestoreWorld, rulesOf } from '../../support/restore-world.ts';
+import {
+  conflictsOf,
+  createRestoreWorld,
+  type RestoreWorld,
+  rulesOf,
+} from '../../support/restore-world.ts';
 import { makeTemplate } from '../../support/test-world.ts';
 
 const BATCHES = { batch: { smallPurgeRows: 0, maxRows: 3, connections: 1 } };
@@ -15,18 +19,10 @@ async function worldOf(
   schema: string,
   config: WorldOptions['config'] = BATCHES,
 ): Promise<RestoreWorld> {
-  const template = await makeTemplate(async (url) => {
-    const client = new Client({ connectionString: url });
-    await client.connect();
-    try {
-      await client.query(`
-        create table public.tenants (id text primary key, name text);
-        insert into public.tenants values ('doomed', 'D'), ('kept', 'K');
-        ${schema}`);
-    } finally {
-      await client.end();
-    }
-  });
+  const template = await makeTemplate(`
+    create table public.tenants (id text primary key, name text);
+    insert into public.tenants values ('doomed', 'D'), ('kept', 'K');
+    ${schema}`);
   try {
     return await createRestoreWorld({
       template: template.name,
@@ -40,21 +36,10 @@ async function worldOf(
 async function refusal(
   restoring: RestoreWorld,
   purge: PurgeRecord,
-  rules: Partial<RestoreRules> = {},
+  rules?: Partial<RestoreRules>,
 ): Promise<unknown[]> {
-  const { world } = restoring;
-  const rows = await catalogueChecksum(world.pool, { except: [] });
-  const error = await restoring.restore(purge, { rules: rulesOf(rules) }).then(
-    () => null,
-    (thrown: unknown) => thrown,
-  );
-  if (!(error instanceof PurgeError) || error.code !== 'RESTORE_CONFLICTS') {
-    throw new Error(`no conflict: ${String(error)}`, { cause: error });
-  }
-  expect(await catalogueChecksum(world.pool, { except: [] })).toEqual(rows);
-  expect(await world.find(purge.id)).toMatchObject({ status: purge.status });
-  const conflicts = error.details['conflicts'] as readonly Conflict[];
-  return conflicts.map(({ kind, object, count, rows: keys }) => [kind, object, count, ...keys]);
+  const conflicts = await conflictsOf(restoring, purge, rules);
+  return conflicts.map(({ kind, object, count, rows }) => [kind, object, count, ...rows]);
 }
 
 const select = async (pool: Pool, query: string): Promise<unknown[]> =>

@@ -1,23 +1,23 @@
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { installTrigger } from '../../../src/postgres/prevention/trigger.ts';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import { hasPsql } from '../../support/psql.ts';
 import { createRestoreWorld, type RestoreWorld } from '../../support/restore-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createSmallApplication } from '../../support/small-application.ts';
 import { makeTemplate } from '../../support/test-world.ts';
+import { until } from '../../support/until.ts';
 
 const run = promisify(execFile);
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    await addTenant(url, 'doomed', 2);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { doomed: 2 }));
 });
 afterAll(() => template.drop());
 
@@ -45,20 +45,18 @@ describe('A test tenant that the trigger would refuse today', () => {
     },
     {
       what: 'restore.sql and psql alone',
-      restore: async (restoring: RestoreWorld, purge: Awaited<ReturnType<RestoreWorld['purge']>>) =>
-        run(
-          'psql',
-          [
-            '-X',
-            '-q',
-            '-v',
-            'ON_ERROR_STOP=1',
-            '-f',
-            'restore.sql',
-            restoring.world.config.databaseUrl,
-          ],
-          { cwd: join(restoring.archiveDir, 'purges', purge.id) },
-        ),
+      restore: async (
+        { archiveDir, world }: RestoreWorld,
+        purge: Awaited<ReturnType<RestoreWorld['purge']>>,
+      ) => {
+        const cwd = join(archiveDir, 'purges', purge.id);
+        await until('the script is written', 10_000, async () =>
+          existsSync(join(cwd, 'restore.sql')) ? true : null,
+        );
+        const url = world.config.databaseUrl;
+        const argv = ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', 'restore.sql', url];
+        return run('psql', argv, { cwd });
+      },
       possible: hasPsql,
     },
   ])('comes back by $what all the same', async ({ restore, possible }) => {

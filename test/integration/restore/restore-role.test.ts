@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import { createRestoreWorld } from '../../support/restore-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createSmallApplication } from '../../support/small-application.ts';
 import { makeTemplate } from '../../support/test-world.ts';
 
 const WORKER = `purge_role_${process.pid}`;
@@ -16,12 +17,9 @@ const sqlOf = (name: string): string =>
     .replaceAll("rolname = 'tenant_purge'", `rolname = '${WORKER}'`)
     .replaceAll("ARRAY['public']", "ARRAY['public', 'app']");
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    await addTenant(url, 'doomed', 4);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { doomed: 4 }));
 });
 afterAll(() => template.drop());
 

@@ -1,17 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { catalogueChecksum, redisChecksum } from '../../support/catalogue-checksum.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import { createRestoreWorld } from '../../support/restore-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createSmallApplication } from '../../support/small-application.ts';
 import { makeTemplate } from '../../support/test-world.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    await addTenant(url, 'kept', 2);
-    await addTenant(url, 'doomed', 7);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { kept: 2, doomed: 7 }));
 });
 afterAll(() => template.drop());
 

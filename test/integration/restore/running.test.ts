@@ -4,19 +4,16 @@ import { CommandStore } from '../../../src/postgres/ledger/commands.ts';
 import { RestoreStore } from '../../../src/postgres/restore/restore-store.ts';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
 import { runForJson } from '../../support/cli.ts';
+import type { TestDatabase } from '../../support/postgres.ts';
 import { actAt } from '../../support/purge-world.ts';
 import { createRestoreWorld, type RestoreWorld } from '../../support/restore-world.ts';
-import { addTenant, createSmallApplication } from '../../support/small-application.ts';
+import { createSmallApplication } from '../../support/small-application.ts';
 import { makeTemplate } from '../../support/test-world.ts';
 import { until } from '../../support/until.ts';
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
-  template = await makeTemplate(async (url) => {
-    await createSmallApplication(url);
-    await addTenant(url, 'kept', 2);
-    await addTenant(url, 'doomed', 20);
-  });
+  template = await makeTemplate((url) => createSmallApplication(url, { kept: 2, doomed: 20 }));
 });
 afterAll(() => template.drop());
 
@@ -227,11 +224,7 @@ describe('The command', () => {
     const { world } = restoring;
     const before = await catalogueChecksum(world.pool, { except: [] });
     const purge = await restoring.purge('doomed');
-    const env = {
-      DATABASE_URL: world.config.databaseUrl,
-      REDIS_URL: world.config.redisUrl,
-      ENVIRONMENT: 'test',
-    };
+    const env = world.environment;
     const config = await restoring.configFile();
     const look = await runForJson(['restore', purge.id, '--dry-run', '--config', config], { env });
     expect(look).toMatchObject({ exitCode: 0, document: { outcome: 'checked', conflicts: [] } });
@@ -256,11 +249,7 @@ describe('The command', () => {
       if (left <= 0) await new Promise((resolve) => setTimeout(resolve, 200));
     });
     await half.opened;
-    const env = {
-      DATABASE_URL: world.config.databaseUrl,
-      REDIS_URL: world.config.redisUrl,
-      ENVIRONMENT: 'test',
-    };
+    const env = world.environment;
     const config = await restoring.configFile();
     const done = await runForJson(['cancel', purge.id, '--restore', '--config', config], { env });
     expect(done).toMatchObject({ exitCode: 0, document: { restore: { outcome: 'restored' } } });

@@ -1,4 +1,3 @@
-import { Client } from 'pg';
 import { expect, test } from 'vitest';
 import { createRestoreWorld, readSequences } from '../../support/restore-world.ts';
 import { makeTemplate } from '../../support/test-world.ts';
@@ -19,15 +18,7 @@ const SCHEMA = `
 `;
 
 test('A restore moves each sequence on to exactly the value that came back, up or down, and none back', async () => {
-  const template = await makeTemplate(async (url) => {
-    const client = new Client({ connectionString: url });
-    await client.connect();
-    try {
-      await client.query(SCHEMA);
-    } finally {
-      await client.end();
-    }
-  });
+  const template = await makeTemplate(SCHEMA);
   try {
     await using restoring = await createRestoreWorld({
       template: template.name,

@@ -1,5 +1,6 @@
 import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import type { TestDatabase } from '../../support/postgres.ts';
 import type { PurgeWorld } from '../../support/purge-world.ts';
 import { createWorld, makeTemplate } from '../../support/test-world.ts';
 import { until } from '../../support/until.ts';
@@ -9,7 +10,7 @@ const ROWS = 100_000;
 const TIMES = 4;
 const BATCH_ROWS = 250;
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
   template = await makeTemplate(async () => undefined);
 });

@@ -4,7 +4,7 @@ import { carryOutCommand } from '../../../src/queue/commands.ts';
 import { jobIdOf } from '../../../src/queue/contracts.ts';
 import { TcpProxy } from '../../chaos/tcp-proxy.ts';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
-import { createDatabase } from '../../support/postgres.ts';
+import { createDatabase, type TestDatabase } from '../../support/postgres.ts';
 import { actAt, openWorld, type PurgeWorld } from '../../support/purge-world.ts';
 import { claimRedisDatabase } from '../../support/redis.ts';
 import { addTenant, createSmallApplication } from '../../support/small-application.ts';
@@ -13,7 +13,7 @@ import { until } from '../../support/until.ts';
 
 const FIVE = ['t1', 't2', 't3', 't4', 't5'];
 
-let template: Awaited<ReturnType<typeof makeTemplate>>;
+let template: TestDatabase;
 beforeAll(async () => {
   template = await makeTemplate(async (url) => {
     await createSmallApplication(url);

@@ -1,11 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import {
-  EXIT,
-  exitCodeOf,
-  PurgeError,
-  remedyOf,
-  toPurgeError,
-} from '../../../src/domain/errors.ts';
+import { EXIT, PurgeError, remedyOf, toPurgeError } from '../../../src/domain/errors.ts';
 
 describe('An error', () => {
   it('ends the program by its code and says what to do next', () => {
@@ -52,6 +46,6 @@ describe('The exit codes', () => {
     ['STOP_ASKED', 130],
     ['INTERNAL', 1],
   ] as const)('of %s is %d', (code, exitCode) => {
-    expect(exitCodeOf(code)).toBe(exitCode);
+    expect(new PurgeError(code, 'No.').exitCode).toBe(exitCode);
   });
 });

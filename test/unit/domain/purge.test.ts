@@ -5,7 +5,6 @@ import {
   LIVE_STATUSES,
   PURGE_STATUSES,
   type PurgeStatus,
-  sourcesOf,
   TRANSITIONS,
 } from '../../../src/domain/purge.ts';
 import { COMMAND_EFFECTS } from '../../../src/postgres/ledger/commands.ts';
@@ -54,7 +53,9 @@ describe('The table of transitions', () => {
     expect(canTransition('running', 'paused')).toBe(false);
     expect(canTransition('running', 'cancelled')).toBe(false);
     expect(canTransition('running', 'pausing')).toBe(true);
-    expect(sourcesOf('restored')).toEqual(['restoring']);
+    expect(TRANSITIONS.filter(({ to }) => to === 'restored').map(({ from }) => from)).toEqual([
+      'restoring',
+    ]);
   });
 
   it('has an edge for whatever a command does to a status', () => {

@@ -1,10 +1,13 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { encodeField } from '../../../src/domain/copy-text.ts';
-import { parseRecord, recordToCopyLine } from '../../../src/domain/record-text.ts';
+import { decodeField, encodeField, splitFields } from '../../../src/domain/copy-text.ts';
+import { recordToCopyLine } from '../../../src/domain/record-text.ts';
 
+/** The fields of the line that the record becomes. */
 const parsed = (text: string): (string | null)[] =>
-  parseRecord(Buffer.from(text)).map((field) => field?.toString('utf8') ?? null);
+  splitFields(recordToCopyLine(encodeField(text)).subarray(0, -1)).map(
+    (field) => decodeField(field)?.toString('utf8') ?? null,
+  );
 
 describe('The text of a record', () => {
   it.each([

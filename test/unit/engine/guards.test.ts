@@ -18,6 +18,7 @@ const prepared = (more: Partial<PreparedCampaign> = {}): PreparedCampaign => ({
   hazards: [],
   tenants: [{ id: asTenantId('1'), label: 'One', rows: {}, rowsTotal: 0, redisKeys: 0 }],
   refused: [],
+  isCounted: true,
   counts: {
     tenants: 1,
     testTenants: null,

@@ -155,3 +155,71 @@ describe('columns in which rows without a value collide', () => {
     expect(made.hazards[0]?.message).toContain('the unique index one_root (23505)');
   });
 });
+
+const name = (n: number): string => `t${String(n).padStart(4, '0')}`;
+
+/** Cubic steps took half a minute for 2,000 tables: the test's own limit of time is the assertion. */
+describe('thousands of tables', () => {
+  const size = 1_500;
+  const numbers = Array.from({ length: size }, (_, n) => n);
+
+  it('in one circle go in one statement, all of them named', () => {
+    const made = planOf(
+      numbers.map((n) => own(name(n), 'next_id!')),
+      numbers.map((n) => key(`${name(n)}(next_id) → ${name((n + 1) % size)}`)),
+    );
+    expect(made.levels).toHaveLength(2);
+    expect(deleteSteps(made)).toHaveLength(size + 1);
+    expect(hazardLines(made)).toEqual(['CYCLE_IN_ONE_STATEMENT allow public.t0000']);
+  });
+
+  it('in one circle that can be deferred go children first', () => {
+    const made = planOf(
+      numbers.map((n) => own(name(n), 'next_id!')),
+      numbers.map((n) =>
+        key(
+          `${name(n)}(next_id) → ${name((n + 1) % size)}`,
+          'NO ACTION',
+          n === size - 1 ? deferrable : {},
+        ),
+      ),
+    );
+    const [first, second] = deleteSteps(made);
+    expect([first?.table, second?.table]).toEqual(['public.t0000', 'public.t0001']);
+    expect(hazardLines(made)).toEqual(['CYCLE_DEFERRED info public.t0000']);
+  });
+
+  it('in a chain go one after another, the last first', () => {
+    const tables = numbers.map((n) => table(name(n), n === 0 ? 'id! tenant_id!' : 'id! up_id!'));
+    const keys = numbers.map((n) =>
+      key(n === 0 ? `${name(0)}(tenant_id) → tenants` : `${name(n)}(up_id) → ${name(n - 1)}`),
+    );
+    const made = plan(tables, keys);
+    expect(deleteSteps(made).map((step) => step.table)).toEqual([
+      ...numbers.map((n) => `public.${name(size - 1 - n)}`),
+      'public.tenants',
+    ]);
+  });
+});
+
+describe('a key along a tenant path', () => {
+  it('is not cleared to open a circle: the path keeps its order all the same', () => {
+    const made = plan(
+      [table('a', 'id! b_id! c_id'), table('b', 'id! c_id!'), table('c', 'id! tenant_id! a_id')],
+      [
+        key('c(tenant_id) → tenants'),
+        key('b(c_id) → c'),
+        key('a(b_id) → b'),
+        key('a(c_id) → c', 'SET NULL'),
+        key('c(a_id) → a', 'SET NULL'),
+      ],
+    );
+    expect(levelLines(made)).toEqual([
+      'dependents 1: c.a_id=NULL',
+      'dependents 2: a',
+      'dependents 3: b',
+      'dependents 4: c',
+      'tenant: tenants',
+    ]);
+  });
+});
