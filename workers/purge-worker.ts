@@ -2,7 +2,7 @@ import { pathToFileURL } from 'node:url';
 import type { Config } from '../src/config/config.ts';
 import { loadConfig } from '../src/config/load.ts';
 import { EXIT } from '../src/domain/errors.ts';
-import { composeActor } from '../src/runtime/compose.ts';
+import { composeActor } from '../src/runtime/actor.ts';
 import { startWorker } from '../src/runtime/worker-process.ts';
 import { makeFailpoint } from './failpoint.ts';
 import { runUntilSignal } from './signals.ts';

@@ -1,7 +1,7 @@
 import { pathToFileURL } from 'node:url';
 import type { Config } from '../src/config/config.ts';
 import { loadConfig } from '../src/config/load.ts';
-import { composeActor } from '../src/runtime/compose.ts';
+import { composeActor } from '../src/runtime/actor.ts';
 import { startReconciling } from '../src/runtime/worker-process.ts';
 import { aborted } from './purge-worker.ts';
 import { runUntilSignal } from './signals.ts';

@@ -7,7 +7,8 @@ import { type PreparedCampaign, prepareCampaign } from '../../src/engine/campaig
 import type { TargetRequest } from '../../src/engine/campaign/targets.ts';
 import { readPlan } from '../../src/postgres/read-plan.ts';
 import { type EnqueuedCampaign, enqueueCampaign } from '../../src/queue/enqueue.ts';
-import { type Actor, composeActor, enqueueParts, rulesOf } from '../../src/runtime/compose.ts';
+import { type Actor, composeActor, enqueueParts } from '../../src/runtime/actor.ts';
+import { rulesOf } from '../../src/runtime/plan-rules.ts';
 import { type PlainStatement, plainStatements } from './plain-delete.ts';
 
 /** Where a benchmark runs, as the product's own processes are told. */

@@ -9,7 +9,7 @@ import { readCatalogue } from '../../src/postgres/catalogue/catalogue-reader.ts'
 import { SweepStore } from '../../src/postgres/ledger/sweeps.ts';
 import type { Redis } from '../../src/redis/connect.ts';
 import { plantRedisIdentity } from '../../src/redis/identity.ts';
-import type { Actor } from '../../src/runtime/compose.ts';
+import type { Actor } from '../../src/runtime/actor.ts';
 import { createApplication, listTestTenantIds } from '../demo/app/seed.ts';
 import { withActor } from './campaign.ts';
 import { alternate, type Comparison, compare, timed } from './measure.ts';

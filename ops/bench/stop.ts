@@ -1,7 +1,7 @@
 import type { ConfigInput } from '../../src/config/schema.ts';
 import type { CampaignId } from '../../src/domain/ids.ts';
 import { carryOutCommand } from '../../src/queue/commands.ts';
-import type { Actor } from '../../src/runtime/compose.ts';
+import type { Actor } from '../../src/runtime/actor.ts';
 import { enqueue, environmentOf, type Place, prepare, withActor } from './campaign.ts';
 import { startFleet } from './fleet.ts';
 import { median, round } from './measure.ts';

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { EXIT, type ExitCode, toPurgeError } from '../../src/domain/errors.ts';
-import { composeActor } from '../../src/runtime/compose.ts';
+import { composeActor } from '../../src/runtime/actor.ts';
 import { createBoardApp } from './app.ts';
 import { listen } from './listen.ts';
 

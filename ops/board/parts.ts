@@ -1,4 +1,4 @@
-import type { Actor } from '../../src/runtime/compose.ts';
+import type { Actor } from '../../src/runtime/actor.ts';
 
 /** What the board needs of the composed process. */
 export type BoardParts = Pick<

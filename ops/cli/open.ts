@@ -6,7 +6,8 @@ import { LedgerHistory } from '../../src/postgres/ledger/history.ts';
 import { PurgeStore } from '../../src/postgres/ledger/purges.ts';
 import { ledgerVersion } from '../../src/postgres/migrate.ts';
 import { statementFailure } from '../../src/postgres/statement-failure.ts';
-import { type Actor, actOn, composeObserver, type Observer } from '../../src/runtime/compose.ts';
+import { type Actor, actOn } from '../../src/runtime/actor.ts';
+import { composeObserver, type Observer } from '../../src/runtime/observer.ts';
 import type { Session } from './command.ts';
 
 const ROLE = { role: 'cli' };

@@ -7,7 +7,7 @@ import { KeepList } from '../domain/keep-list.ts';
 import { openDatabase } from '../postgres/database.ts';
 import { connectRedis, type Redis } from '../redis/connect.ts';
 import { parseKeyTemplate } from '../redis/key-template.ts';
-import { rulesOf } from './compose.ts';
+import { rulesOf } from './plan-rules.ts';
 
 const NAME = 'tenant-purge diagnose';
 /** One for the transaction, one to cancel it. */

@@ -11,8 +11,8 @@ import { connectRedis, type Redis } from '../redis/connect.ts';
 import { readRedisFitness } from '../redis/fitness.ts';
 import { readRedisIdentity } from '../redis/identity.ts';
 import { type Check, mind, right, wrong } from './check.ts';
-import { rulesOf } from './compose.ts';
 import { examineArchive } from './doctor-archive.ts';
+import { rulesOf } from './plan-rules.ts';
 
 const VERSION_MAX = 18;
 const REDIS_VERSION_MIN = [6, 2] as const;

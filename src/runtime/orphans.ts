@@ -25,7 +25,9 @@ import { parseKeyTemplate } from '../redis/key-template.ts';
 import { passOverKeyspace } from '../redis/keyspace-pass.ts';
 import { lookAtKeys, putKeysBack } from '../redis/restore-keys.ts';
 import { scanPattern } from '../redis/scan-pattern.ts';
-import { archiveParts, type Observer, processIdentity } from './compose.ts';
+import { archiveParts } from './archive-parts.ts';
+import type { Observer } from './observer.ts';
+import { processIdentity } from './process-identity.ts';
 
 /** The version of the ledger from which on it knows archives. */
 const ARCHIVE_VERSION = 7;

@@ -11,7 +11,7 @@ import { readDatabaseIdentity } from '../postgres/database-identity.ts';
 import { migrateLedger } from '../postgres/migrate.ts';
 import { connectRedis, type Redis } from '../redis/connect.ts';
 import { lookAtKeys, putKeysBack } from '../redis/restore-keys.ts';
-import { archiveParts } from './compose.ts';
+import { archiveParts } from './archive-parts.ts';
 
 export interface RestoreCommand
   extends Pick<

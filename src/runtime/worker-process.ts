@@ -7,7 +7,9 @@ import { runCommand } from '../queue/commands.ts';
 import { startPurgeWorker } from '../queue/purge-worker.ts';
 import { reconcile } from '../queue/reconcile.ts';
 import { ringBells } from '../queue/tell-queue.ts';
-import { type Actor, engineParts, processIdentity, queueAddress } from './compose.ts';
+import { type Actor, queueAddress } from './actor.ts';
+import { engineParts } from './engine-parts.ts';
+import { processIdentity } from './process-identity.ts';
 
 export interface RunningWorker {
   /** Resolves when every worker is connected to the queue and takes jobs. */

@@ -9,7 +9,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import { type Failpoint, noFailpoint } from '../../src/engine/failpoints.ts';
 import { readDatabaseIdentity } from '../../src/postgres/database-identity.ts';
 import { IDENTITY_KEY } from '../../src/redis/identity.ts';
-import { composeObserver, type Observer } from '../../src/runtime/compose.ts';
+import { composeObserver, type Observer } from '../../src/runtime/observer.ts';
 import { lookForOrphans } from '../../src/runtime/orphans.ts';
 import { type CliResult, runForJson, runInProcess, spawnCli } from '../support/cli.ts';
 import { createDatabase } from '../support/postgres.ts';

@@ -9,7 +9,7 @@ import type { PurgeRecord } from '../../src/domain/records.ts';
 import { prepareCampaign } from '../../src/engine/campaign/prepare.ts';
 import { jobIdOf } from '../../src/queue/contracts.ts';
 import { plantRedisIdentity } from '../../src/redis/identity.ts';
-import { type Actor, composeActor } from '../../src/runtime/compose.ts';
+import { type Actor, composeActor } from '../../src/runtime/actor.ts';
 import { createDatabase } from './postgres.ts';
 import { claimRedisDatabase } from './redis.ts';
 

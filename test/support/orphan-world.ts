@@ -6,7 +6,7 @@ import { Pool } from 'pg';
 import { loadConfig } from '../../src/config/load.ts';
 import type { Failpoint } from '../../src/engine/failpoints.ts';
 import { IDENTITY_KEY } from '../../src/redis/identity.ts';
-import { composeObserver } from '../../src/runtime/compose.ts';
+import { composeObserver } from '../../src/runtime/observer.ts';
 import { lookForOrphans } from '../../src/runtime/orphans.ts';
 import { type CliResult, runForJson, runInProcess } from './cli.ts';
 import { createDatabase } from './postgres.ts';

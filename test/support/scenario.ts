@@ -8,7 +8,7 @@ import { type PreparedCampaign, prepareCampaign } from '../../src/engine/campaig
 import type { Failpoint } from '../../src/engine/failpoints.ts';
 import { enqueueCampaign } from '../../src/queue/enqueue.ts';
 import { plantRedisIdentity } from '../../src/redis/identity.ts';
-import type { Actor } from '../../src/runtime/compose.ts';
+import type { Actor } from '../../src/runtime/actor.ts';
 import { type CatalogueChecksum, catalogueChecksum } from './catalogue-checksum.ts';
 import type { TestDatabase } from './postgres.ts';
 import type { LedgerRows, PurgeWorld } from './purge-world.ts';

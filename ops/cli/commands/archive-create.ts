@@ -13,7 +13,7 @@ import { ledgerVersion } from '../../../src/postgres/migrate.ts';
 import { withTenantSnapshot } from '../../../src/postgres/rows/tenant-snapshot.ts';
 import { dumpTenantKeys } from '../../../src/redis/dump-tenant-keys.ts';
 import { parseKeyTemplate } from '../../../src/redis/key-template.ts';
-import type { Observer } from '../../../src/runtime/compose.ts';
+import type { Observer } from '../../../src/runtime/observer.ts';
 import { type Answer, defineCommand, readOptions } from '../command.ts';
 import { withObserver } from '../open.ts';
 import { operatorIdentity } from '../operator.ts';

@@ -13,7 +13,8 @@ import { placesInTree, type TreePlace } from '../../../src/engine/campaign/tenan
 import { ArchiveView } from '../../../src/postgres/ledger/archive-view.ts';
 import { LedgerHistory } from '../../../src/postgres/ledger/history.ts';
 import { enqueueCampaign } from '../../../src/queue/enqueue.ts';
-import { type Actor, enqueueParts, type Observer } from '../../../src/runtime/compose.ts';
+import { type Actor, enqueueParts } from '../../../src/runtime/actor.ts';
+import type { Observer } from '../../../src/runtime/observer.ts';
 import { type Answer, defineCommand, type Session } from '../command.ts';
 import { confirm } from '../confirm.ts';
 import {

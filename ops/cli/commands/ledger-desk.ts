@@ -21,7 +21,8 @@ import type { CommandParts } from '../../../src/queue/commands.ts';
 import { PurgeQueue, type Ring } from '../../../src/queue/purge-queue.ts';
 import type { CommandQueue } from '../../../src/queue/tell-queue.ts';
 import { connectRedis } from '../../../src/redis/connect.ts';
-import { queueAddress, rulesOf } from '../../../src/runtime/compose.ts';
+import { queueAddress } from '../../../src/runtime/actor.ts';
+import { rulesOf } from '../../../src/runtime/plan-rules.ts';
 import type { Session } from '../command.ts';
 import type { LedgerView } from '../open.ts';
 

@@ -7,7 +7,7 @@ import { drawPlan, GRAPH_FORMATS, type GraphFormat } from '../../../src/planner/
 import { inTransaction, READ_ONLY } from '../../../src/postgres/database.ts';
 import { readPlan } from '../../../src/postgres/read-plan.ts';
 import { readFault } from '../../../src/postgres/sqlstate.ts';
-import type { Observer } from '../../../src/runtime/compose.ts';
+import type { Observer } from '../../../src/runtime/observer.ts';
 import { type Answer, defineCommand, readOptions } from '../command.ts';
 import { withObserver } from '../open.ts';
 import { undoSentence } from '../output/enqueue.ts';

@@ -3,7 +3,7 @@ import type { Config } from '../../../src/config/config.ts';
 import { isGuardedEnvironment } from '../../../src/domain/environment.ts';
 import { EXIT, PurgeError } from '../../../src/domain/errors.ts';
 import { type OrphanFindings, orphansPhrase } from '../../../src/domain/orphans.ts';
-import type { Observer } from '../../../src/runtime/compose.ts';
+import type { Observer } from '../../../src/runtime/observer.ts';
 import { lookForOrphans, type OrphanLook, restoreOrphanRun } from '../../../src/runtime/orphans.ts';
 import { makeFailpoint } from '../../../workers/failpoint.ts';
 import { type Answer, defineCommand, readOptions, type Session } from '../command.ts';

@@ -4,7 +4,7 @@ import { CampaignStore } from '../../../src/postgres/ledger/campaigns.ts';
 import { OrphanArchives } from '../../../src/postgres/ledger/orphan-archives.ts';
 import { ledgerVersion } from '../../../src/postgres/migrate.ts';
 import { readRedisIdentity } from '../../../src/redis/identity.ts';
-import type { Observer } from '../../../src/runtime/compose.ts';
+import type { Observer } from '../../../src/runtime/observer.ts';
 
 /** Why this database and this Redis may not belong together; null where nothing speaks against it. Only looks. */
 export async function whyUnrelated({

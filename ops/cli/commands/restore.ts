@@ -12,7 +12,7 @@ import {
 import { findTarget, notFound } from '../../../src/engine/campaign/find-target.ts';
 import { stopAsked } from '../../../src/engine/restore/restore-run.ts';
 import { migrateLedger } from '../../../src/postgres/migrate.ts';
-import { processIdentity } from '../../../src/runtime/compose.ts';
+import { processIdentity } from '../../../src/runtime/process-identity.ts';
 import { restorePurge } from '../../../src/runtime/restore.ts';
 import { makeFailpoint } from '../../../workers/failpoint.ts';
 import {

@@ -3,7 +3,7 @@ import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { ErrorReport } from '../../../src/domain/errors.ts';
 import type { Failpoint, FailpointName } from '../../../src/engine/failpoints.ts';
-import type { Actor } from '../../../src/runtime/compose.ts';
+import type { Actor } from '../../../src/runtime/actor.ts';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
 import type { TestDatabase } from '../../support/postgres.ts';
 import { actAt, type PurgeWorld } from '../../support/purge-world.ts';

@@ -3,7 +3,7 @@ import { PurgeError } from '../../../src/domain/errors.ts';
 import { KeepList } from '../../../src/domain/keep-list.ts';
 import { TRANSITIONS } from '../../../src/domain/purge.ts';
 import { IDENTITY_KEY } from '../../../src/redis/identity.ts';
-import { engineParts } from '../../../src/runtime/compose.ts';
+import { engineParts } from '../../../src/runtime/engine-parts.ts';
 import { catalogueChecksum } from '../../support/catalogue-checksum.ts';
 import type { TestDatabase } from '../../support/postgres.ts';
 import { actAt, type PurgeWorld } from '../../support/purge-world.ts';

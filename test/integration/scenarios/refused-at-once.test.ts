@@ -3,7 +3,7 @@ import { Client } from 'pg';
 import { afterAll, expect, test } from 'vitest';
 import { findObstacles } from '../../../src/engine/campaign/guards.ts';
 import { prepareCampaign } from '../../../src/engine/campaign/prepare.ts';
-import type { Actor } from '../../../src/runtime/compose.ts';
+import type { Actor } from '../../../src/runtime/actor.ts';
 import { databaseUrlOf } from '../../support/postgres.ts';
 import type { PurgeWorld } from '../../support/purge-world.ts';
 import { PAIRS, type Scenario, useScenarios } from '../../support/scenario.ts';

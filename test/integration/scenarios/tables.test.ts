@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Client } from 'pg';
 import { afterEach, describe, expect, test } from 'vitest';
-import type { Actor } from '../../../src/runtime/compose.ts';
+import type { Actor } from '../../../src/runtime/actor.ts';
 import { databaseUrlOf } from '../../support/postgres.ts';
 import type { PurgeWorld } from '../../support/purge-world.ts';
 import {

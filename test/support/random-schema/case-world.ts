@@ -14,13 +14,9 @@ import { noFailpoint } from '../../../src/engine/failpoints.ts';
 import { runPurge } from '../../../src/engine/run-purge.ts';
 import { migrateLedger } from '../../../src/postgres/migrate.ts';
 import { enqueueCampaign } from '../../../src/queue/enqueue.ts';
-import {
-  type Actor,
-  composeActor,
-  engineParts,
-  enqueueParts,
-  rulesOf,
-} from '../../../src/runtime/compose.ts';
+import { type Actor, composeActor, enqueueParts } from '../../../src/runtime/actor.ts';
+import { engineParts } from '../../../src/runtime/engine-parts.ts';
+import { rulesOf } from '../../../src/runtime/plan-rules.ts';
 import { restorePurge } from '../../../src/runtime/restore.ts';
 import { makeControl } from '../purge-world.ts';
 import { loadCase, readLines, type TableLines } from './database-rows.ts';
