@@ -9,13 +9,20 @@ interface Rule {
 /** Deleting batches; what the sweep books speaks of keys, and of the time it ended. */
 const BATCH = `(select * from tenant_purge.batch where stage <> 'redis') b`;
 
-/**
- * A stop is so when its command returns, which `watchStop` sees to; the ledger has the time at which
- * it was written, and one that began while that transaction was under way may go on.
- */
-const BEGAN = 'b.at - make_interval(secs => b.duration_ms / 1000 + 1)';
+/** One that began while the transaction of a stop was under way may go on. */
+const UNDER_WAY_MS = 1_000;
 
-const RULES: readonly Rule[] = [
+/**
+ * A stop is so when its command returns, which `watchStop` sees to; the ledger has the time at which it
+ * was written. A batch's duration is that of its deletes: a worker that was frozen between them and the
+ * commit, its locks held and waited for, began earlier than that by as long as it was frozen.
+ */
+const rulesFor = (frozenMsMax: number): readonly Rule[] => {
+  const began = `b.at - make_interval(secs => (b.duration_ms + ${UNDER_WAY_MS + frozenMsMax}) / 1000)`;
+  return [...LASTING, ...stopRules(began)];
+};
+
+const LASTING: readonly Rule[] = [
   {
     broken: 'a batch under an older fence after one under a newer',
     sql: `select purge_id, id, fence, newest from (
@@ -48,21 +55,6 @@ const RULES: readonly Rule[] = [
             and r.kind = 'resume asked' and r.at > e.at and r.at < b.at)`,
   },
   {
-    broken: 'a batch that began while the fleet was stopped',
-    sql: `select b.purge_id, b.id, b.at, e.at as stopped_at from ${BATCH}
-          join tenant_purge.event e on e.kind = 'fleet stopped'
-          where ${BEGAN} > e.at and not exists (
-            select from tenant_purge.event r
-            where r.kind = 'fleet released' and r.at > e.at and r.at < b.at)`,
-  },
-  {
-    broken: 'a batch that began after a cancel',
-    sql: `select b.purge_id, b.id, b.at, e.at as cancelled_at from ${BATCH}
-          join tenant_purge.event e on e.purge_id = b.purge_id and e.kind = 'cancel asked'
-            and e.details->>'to' like 'cancel%'
-          where ${BEGAN} > e.at`,
-  },
-  {
     broken: 'a purge that ended twice, or never',
     sql: `select p.id, p.status, count(e.id) from tenant_purge.purge p
           left join tenant_purge.event e on e.purge_id = p.id and (
@@ -81,10 +73,31 @@ const RULES: readonly Rule[] = [
   },
 ];
 
-/** What the ledger must say of itself, whatever happened. */
-export async function auditLedger(pool: Pool): Promise<string[]> {
+const stopRules = (began: string): readonly Rule[] => [
+  {
+    broken: 'a batch that began while the fleet was stopped',
+    sql: `select b.purge_id, b.id, b.at, e.at as stopped_at from ${BATCH}
+          join tenant_purge.event e on e.kind = 'fleet stopped'
+          where ${began} > e.at and not exists (
+            select from tenant_purge.event r
+            where r.kind = 'fleet released' and r.at > e.at and r.at < b.at)`,
+  },
+  {
+    broken: 'a batch that began after a cancel',
+    sql: `select b.purge_id, b.id, b.at, e.at as cancelled_at from ${BATCH}
+          join tenant_purge.event e on e.purge_id = b.purge_id and e.kind = 'cancel asked'
+            and e.details->>'to' like 'cancel%'
+          where ${began} > e.at`,
+  },
+];
+
+/**
+ * What the ledger must say of itself, whatever happened.
+ * @param frozenMsMax for how long a worker was frozen at most; 0: none was
+ */
+export async function auditLedger(pool: Pool, frozenMsMax: number): Promise<string[]> {
   const problems: string[] = [];
-  for (const { sql, broken } of RULES) {
+  for (const { sql, broken } of rulesFor(frozenMsMax)) {
     const { rows } = await pool.query(sql);
     if (rows.length === 0) continue;
     problems.push(`${broken}: ${rows.length}, first ${JSON.stringify(rows[0])}`);

@@ -21,6 +21,7 @@ import { auditStatuses } from './audit-statuses.ts';
 import { gatherEvidence } from './evidence.ts';
 import { inject } from './faults/inject.ts';
 import type { FaultKind } from './faults/kinds.ts';
+import { FROZEN_MS } from './faults/process-faults.ts';
 import type { Programs } from './programs.ts';
 import type { RoundResult } from './progress-file.ts';
 import type { PlannedFault, RoundPlan } from './round-plan.ts';
@@ -208,7 +209,8 @@ async function audit(
   const [written, booked] = [await readWritten(pool), await readBooked(pool)];
   problems.push(...auditRows(plan.tenants, { before: before.holdings, after, written, booked }));
   problems.push(...(await findChanged(pool)));
-  problems.push(...(await auditLedger(pool)));
+  const isFrozen = plan.faults.some(({ kind }) => kind === 'freeze');
+  problems.push(...(await auditLedger(pool, isFrozen ? FROZEN_MS[1] : 0)));
   const ends = await auditStatuses(pool, redis, plan.tenants, after);
   problems.push(...ends.problems);
   const doomed = plan.tenants.filter(({ kept }) => !kept).map(({ id }) => id);

@@ -52,7 +52,7 @@ async function auditAfter(meddle: (world: PurgeWorld) => Promise<unknown>): Prom
     return [
       ...auditRows(TENANTS, seen),
       ...(await findChanged(world.pool)),
-      ...(await auditLedger(world.pool)),
+      ...(await auditLedger(world.pool, 0)),
       ...problems,
     ];
   } finally {

@@ -67,11 +67,14 @@ export async function dieAtFailpoint(stage: Stage, draw: Draw): Promise<void> {
   await stage.fleet.replace(doomed, 'SIGKILL', { emptyMs: 0, environment: ordinary });
 }
 
+/** For how long a worker is frozen, from and to. */
+export const FROZEN_MS = [1_500, 4_000] as const;
+
 /** Beyond its lock: another worker takes the job, and then the first one wakes. */
 export async function freezeWorker(stage: Stage, draw: Draw): Promise<void> {
   const victim = anyWorker(stage, draw);
   if (victim === null) return;
-  const frozenMs = draw.whole(1_500, 4_000);
+  const frozenMs = draw.whole(...FROZEN_MS);
   stage.note(`SIGSTOP of seat ${victim.seat} for ${frozenMs} ms`);
   victim.child.kill('SIGSTOP');
   await pause(frozenMs);
