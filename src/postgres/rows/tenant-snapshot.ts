@@ -4,8 +4,9 @@ import { PurgeError } from '../../domain/errors.ts';
 import { asTableName, type TableName, type TenantId } from '../../domain/ids.ts';
 import { type DeleteStep, deleteSteps, type Plan } from '../../domain/plan.ts';
 import type { PlanRules } from '../../planner/rules.ts';
-import { type Database, inTransaction, READ_ONLY } from '../database.ts';
+import { type Database, inTransaction, READ_ONLY, withConnection } from '../database.ts';
 import { readPlan } from '../read-plan.ts';
+import { NO_TIME_LIMIT } from '../role-settings.ts';
 import { findTenants, type Tenant } from '../tenant-directory.ts';
 import { runCopying } from './copy-query.ts';
 import { enterCopying } from './copy-settings.ts';
@@ -36,8 +37,10 @@ export async function withTenantSnapshot<Result>(
   const expected = await inTransaction(pool, READ_ONLY, (client) =>
     readPlan(client, options.rules),
   );
-  return inTransaction(pool, READ_ONLY, async (client) => {
-    // None of these takes the snapshot yet.
+  return withConnection(pool, async (client) => {
+    // None of these takes the snapshot yet, as a SELECT would: a table that is rewritten before it is locked
+    // would look empty.
+    await client.query(READ_ONLY);
     await client.query(`set local lock_timeout = ${options.lockTimeoutMs}`);
     await client.query(`set local statement_timeout = 0`);
     await client.query(`set local idle_in_transaction_session_timeout = 0`);
@@ -47,14 +50,16 @@ export async function withTenantSnapshot<Result>(
     if (tables.length > 0) {
       await client.query(`lock table ${tables.join(', ')} in access share mode`);
     }
-    await client.query(enterCopying());
+    await client.query(`${NO_TIME_LIMIT};\n${enterCopying()}`);
     const plan = await readPlan(client, options.rules);
     if (plan.fingerprint !== expected.fingerprint) {
       throw new PurgeError('DRIFT', 'The schema changed while the snapshot was taken.', {
         remedy: 'Wait until the migration is through, then try again.',
       });
     }
-    return work(new TenantSnapshot(client, plan));
+    const result = await work(new TenantSnapshot(client, plan));
+    await client.query('COMMIT');
+    return result;
   });
 }
 

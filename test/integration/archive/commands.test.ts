@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createFileSystemStore } from '../../../src/archive/file-system-store.ts';
 import { asTenantId } from '../../../src/domain/ids.ts';
+import { deleteSteps } from '../../../src/domain/plan.ts';
 import type { PurgeRecord } from '../../../src/domain/records.ts';
 import { createArchive } from '../../../src/engine/archive/create-archive.ts';
 import { noFailpoint } from '../../../src/engine/failpoints.ts';
@@ -433,6 +434,37 @@ describe('archive create', () => {
     const rows = created.manifest.chunks.reduce((sum, chunk) => sum + chunk.rows, 0);
     expect(rows).toBe(TENANT_ROWS);
     expect(created.manifest.chunks.map(({ table }) => table)).toContain('public.settings');
+  });
+
+  it('has every row of a table that was rewritten just before it was locked', async () => {
+    const { database, rules } = world.actor;
+    const rewriting = await world.pool.connect();
+    await rewriting.query('begin');
+    // Every row gets a new version, which an older snapshot does not see.
+    await rewriting.query(
+      `alter table public.workspaces alter column pad type text using pad || ''`,
+    );
+    const counting = withTenantSnapshot(
+      database,
+      { rules, lockTimeoutMs: 30_000 },
+      async (snapshot) => {
+        const step = deleteSteps(snapshot.plan).find(({ table }) => table === 'public.workspaces');
+        return step === undefined ? null : snapshot.count(step, asTenantId('kept'));
+      },
+    );
+    await until('the snapshot waits for the table', 10_000, async () =>
+      (await world.value(
+        `select count(*)::int from pg_locks where not granted and relation = 'public.workspaces'::regclass`,
+      )) === 0
+        ? null
+        : true,
+    );
+    await rewriting.query('commit');
+    rewriting.release();
+    expect(await counting).toBe(
+      await world.value(`select count(*)::int from public.workspaces where tenant_id = 'kept'`),
+    );
+    expect(await counting).toBeGreaterThan(0);
   });
 
   it('cuts a large table into chunks of whole rows', async () => {
