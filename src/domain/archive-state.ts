@@ -42,6 +42,15 @@ export function whetherUndoable({ status, archiving, archive }: UndoFacts): Undo
 export const keptUntil = (endedAt: Date | null, keepDays: number): Date | null =>
   endedAt === null ? null : new Date(endedAt.getTime() + keepDays * DAY_MS);
 
+/** Whether the time is over for which an archive is kept; of what has not ended it never is. */
+export function isPastKeeping(
+  endedAt: Date | null,
+  { keepDays, now }: { readonly keepDays: number; readonly now: Date },
+): boolean {
+  const until = keptUntil(endedAt, keepDays);
+  return until !== null && until <= now;
+}
+
 /** A purge's archive in the JSON of `status`, `enqueue --wait` and the reports; programs rely on it. */
 export interface ArchiveState {
   /** Host and folder of the place. */

@@ -10,7 +10,7 @@ import type { ProgressMeter } from './progress.ts';
 import { makePurgeReport } from './purge-report.ts';
 import { InterruptedRun } from './retry.ts';
 import { nameWriters } from './stages/late-writers.ts';
-import { planAsApproved } from './stages/preflight.ts';
+import { freshAsApproved } from './stages/preflight.ts';
 import { findResidue } from './stages/verify.ts';
 import { StaleFence, StopAsked } from './stop.ts';
 import { nameStrangers } from './strangers.ts';
@@ -241,8 +241,7 @@ async function drifted({ parts, purge }: Stopped, error: unknown): Promise<Purge
   if (error instanceof PurgeError || sqlState === null || !BY_SCHEMA.test(sqlState)) return null;
   try {
     const campaign = await parts.campaigns.get(purge.campaignId);
-    await parts.livePlan.afresh();
-    await planAsApproved(parts, purge, campaign);
+    await freshAsApproved(parts, purge, campaign);
     return null;
   } catch (drift) {
     return drift instanceof PurgeError && drift.code === 'DRIFT' ? drift : null;

@@ -38,15 +38,9 @@ export async function findIdsElsewhere(
     },
   );
   for (const id of asked) {
-    const tables = (rows ?? []).filter((row) => row.id.toLowerCase() === id.toLowerCase());
-    if (tables.length > 0)
-      found.set(
-        id,
-        coreFirst(
-          plan,
-          tables.map(({ table }) => table),
-        ),
-      );
+    const keys = (rows ?? []).filter((row) => row.id.toLowerCase() === id.toLowerCase());
+    const tables = coreFirst(plan, keys).map(({ table }) => table);
+    if (tables.length > 0) found.set(id, tables);
   }
   return found;
 }
@@ -60,16 +54,13 @@ interface SingleKey {
 
 /** Primary keys of one column that the role may read. */
 async function readKeys(client: pg.ClientBase, plan: Plan): Promise<SingleKey[]> {
-  const tables = deleteSteps(plan).filter(
+  const steps = deleteSteps(plan).filter(
     ({ table, primaryKey }) => table !== plan.tenant.table && primaryKey.length === 1,
   );
-  const byName = new Map<string, (typeof tables)[number]>(
-    coreFirst(
-      plan,
-      tables.map(({ table }) => table as string),
-    )
+  const byName = new Map<string, (typeof steps)[number]>(
+    coreFirst(plan, steps)
       .slice(0, TABLES_MAX)
-      .flatMap((name) => tables.filter(({ table }) => table === name).map((step) => [name, step])),
+      .map((step) => [step.table, step]),
   );
   const { rows } = await client.query<{ table: string; type: string }>(
     `select wanted.name as table, a.atttypid::regtype::text as type
@@ -110,10 +101,13 @@ function questionOf(key: SingleKey, ids: readonly string[]): string[] {
   ];
 }
 
-function coreFirst(plan: Plan, tables: readonly string[]): string[] {
+function coreFirst<Item extends { readonly table: string }>(
+  plan: Plan,
+  items: readonly Item[],
+): Item[] {
   const core = new Set<string>(plan.core);
   return [
-    ...tables.filter((table) => core.has(table)),
-    ...tables.filter((table) => !core.has(table)),
+    ...items.filter(({ table }) => core.has(table)),
+    ...items.filter(({ table }) => !core.has(table)),
   ];
 }

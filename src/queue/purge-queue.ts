@@ -30,8 +30,9 @@ export type JobPlace = 'waiting' | 'active' | 'delayed' | 'parked' | 'none';
 const CHUNK = 1_000;
 /** A paused flag is asked before every batch; while Redis is away, the last answer stands. */
 const PAUSED_ANSWER_MAX_MS = 250;
-/** A job goes from active to delayed within milliseconds of its purge. */
+/** A job may be put off between a look at it and the next. */
 const RING_TRIES_MAX = 3;
+/** A job goes from active to delayed within milliseconds of its purge. */
 const WAKE_EVERY_MS = 50;
 const WAKE_TRIES_MAX = 40;
 /** Operators' commands do not hang on a Redis that is away: the ledger already holds them. */

@@ -156,8 +156,9 @@ async function isReplaced(
   purgeId: PurgeId,
 ): Promise<boolean> {
   const number = jobNumberOf(job.id ?? '', purgeId);
+  if (number === null) return false;
   const current = await options.currentJobNumber(purgeId);
-  if (number === null || current === null || number >= current) return false;
+  if (current === null || number >= current) return false;
   return (await options.queue.place({ id: purgeId, jobNumber: current })) !== 'none';
 }
 

@@ -43,7 +43,7 @@ export function startWorker(actor: Actor, failpoint?: Failpoint): RunningWorker 
     identity,
     log,
     runPurge: (purgeId, control) => runPurge(parts, purgeId, control),
-    currentJobNumber: async (purgeId) => (await actor.purges.find(purgeId))?.jobNumber ?? null,
+    currentJobNumber: (purgeId) => actor.purges.jobNumberOf(purgeId),
     resumePromoted: async (purgeId) => {
       const aheadMs = await actor.purges.clockAheadMs();
       if (aheadMs > CLOCK_AHEAD_MAX_MS) {

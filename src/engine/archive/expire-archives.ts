@@ -1,6 +1,6 @@
 import { PURGES_FOLDER, SWEEPS_FOLDER } from '../../archive/file-name.ts';
 import type { SegmentStore } from '../../archive/store.ts';
-import { keptUntil } from '../../domain/archive-state.ts';
+import { isPastKeeping } from '../../domain/archive-state.ts';
 import { PurgeError } from '../../domain/errors.ts';
 import type { PurgeId } from '../../domain/ids.ts';
 import { isLive } from '../../domain/purge.ts';
@@ -67,7 +67,9 @@ export async function planExpiry(parts: ExpireParts, request: ExpiryRequest): Pr
     }
     if (request.kind === 'named' && isLive(purge.status)) throw stillLive(purge);
     if (record.expiredAt !== null || isLive(purge.status)) return [];
-    return request.kind === 'named' || isDue(purge, request) ? [{ record, purge }] : [];
+    return request.kind === 'named' || isPastKeeping(purge.endedAt, request)
+      ? [{ record, purge }]
+      : [];
   });
   const elsewhere = found.filter(({ record }) => record.place !== place);
   const [away] = elsewhere;
@@ -115,14 +117,6 @@ async function removeSweeps({ store, ledger }: ExpireParts): Promise<number> {
   const there = (await store.files(SWEEPS_FOLDER)).filter(({ name }) => doomed.has(name));
   for (const { name } of there) await store.removeFile(SWEEPS_FOLDER, name);
   return there.length;
-}
-
-function isDue(
-  { endedAt }: PurgeRecord,
-  { keepDays, now }: Extract<ExpiryRequest, { kind: 'older' }>,
-): boolean {
-  const until = keptUntil(endedAt, keepDays);
-  return until !== null && until <= now;
 }
 
 const noArchive = (purge: PurgeRecord): PurgeError =>

@@ -1,5 +1,5 @@
 import type { SegmentStore } from '../../archive/store.ts';
-import { keptUntil } from '../../domain/archive-state.ts';
+import { isPastKeeping } from '../../domain/archive-state.ts';
 import { PurgeError } from '../../domain/errors.ts';
 import type { OrphanArchiveRecord, OrphanArchives } from '../../postgres/ledger/orphan-archives.ts';
 import { ORPHANS_FOLDER } from '../orphans/orphan-archive.ts';
@@ -52,7 +52,7 @@ export async function planOrphanExpiry(
   const found = wanted.filter((run) => {
     if (request.kind === 'named' && run.endedAt === null) throw notEnded(run);
     if (run.expiredAt !== null || run.endedAt === null) return false;
-    return request.kind === 'named' || isDue(run, request);
+    return request.kind === 'named' || isPastKeeping(run.endedAt, request);
   });
   const elsewhere = found.filter((run) => run.place !== place);
   const [away] = elsewhere;
@@ -80,14 +80,6 @@ export async function expireOrphanArchives(
   const doomed = [...expired, ...plan.leftovers];
   for (const { folder } of doomed) await store.removeFolder(folder);
   return { expired, kept, foldersRemoved: doomed.length };
-}
-
-function isDue(
-  { endedAt }: OrphanArchiveRecord,
-  { keepDays, now }: Extract<OrphanExpiryRequest, { kind: 'older' }>,
-): boolean {
-  const until = keptUntil(endedAt, keepDays);
-  return until !== null && until <= now;
 }
 
 const notEnded = ({ id, holder }: OrphanArchiveRecord): PurgeError =>

@@ -32,15 +32,28 @@ export async function preflight(
  * the schema may have come back to what was approved.
  * @throws PurgeError DRIFT with every difference
  */
-export async function planAsApproved(
+async function planAsApproved(
   parts: EngineParts,
   purge: PurgeRecord,
   campaign: CampaignRecord,
 ): Promise<Plan> {
-  const isApproved = (plan: Plan): boolean => plan.fingerprint === campaign.planFingerprint;
   const recent = await parts.livePlan.current();
-  const plan = isApproved(recent) ? recent : await parts.livePlan.afresh();
-  if (isApproved(plan)) return plan;
+  return recent.fingerprint === campaign.planFingerprint
+    ? recent
+    : await freshAsApproved(parts, purge, campaign);
+}
+
+/**
+ * The same by a catalogue that is read for it.
+ * @throws PurgeError DRIFT with every difference
+ */
+export async function freshAsApproved(
+  parts: EngineParts,
+  purge: PurgeRecord,
+  campaign: CampaignRecord,
+): Promise<Plan> {
+  const plan = await parts.livePlan.afresh();
+  if (plan.fingerprint === campaign.planFingerprint) return plan;
   const approved = await parts.campaigns.plan(campaign.planFingerprint);
   const difference = explainDrift(approved.facts, plan.facts);
   throw new PurgeError(

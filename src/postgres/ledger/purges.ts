@@ -192,6 +192,16 @@ export class PurgeStore {
     return row === undefined ? null : toPurgeRecord(row);
   }
 
+  /** The number of its current job; null for a purge that the ledger has not. */
+  async jobNumberOf(id: PurgeId): Promise<number | null> {
+    const row = await this.#ledger
+      .selectFrom('tenant_purge.purge')
+      .select('job_number')
+      .where('id', '=', id)
+      .executeTakeFirst();
+    return row?.job_number ?? null;
+  }
+
   async find(id: PurgeId): Promise<PurgeRecord | null> {
     const row = await this.#ledger
       .selectFrom('tenant_purge.purge')

@@ -204,8 +204,9 @@ test('a pause that a script made in the queue is not the reconciler’s to end',
 test('a cancel that the queue was not told of ends the parked job', async () => {
   await command('pause');
   world.startWorker();
-  await until('its job is parked', 10_000, async () =>
-    (await placeOf(purge)) === 'parked' ? true : null,
+  // Before that is booked the worker tells the job itself.
+  await until('its job is parked, and its worker has booked it', 10_000, async () =>
+    (await placeOf(purge)) === 'parked' && (await world.find(purge.id)).parked ? true : null,
   );
   await command('cancel', { queueAway: true });
   expect((await world.find(purge.id)).status).toBe('cancelled');
